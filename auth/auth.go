@@ -1,0 +1,86 @@
+// Package auth decides who may publish, play, chat and administer.
+package auth
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/miju-live/miju/streamkey"
+)
+
+// ErrDenied is wrapped by every refusal of an Authorizer. Any other error of
+// Authorize means that the question could not be decided.
+var ErrDenied = errors.New("denied")
+
+// Action is what somebody asks to do with a stream key.
+type Action uint8
+
+// The actions.
+const (
+	Publish Action = iota + 1
+	Play
+	Chat
+	Moderate
+	Admin
+)
+
+// String returns the action's name as logs, hooks and tokens spell it.
+func (a Action) String() string {
+	switch a {
+	case Publish:
+		return "publish"
+	case Play:
+		return "play"
+	case Chat:
+		return "chat"
+	case Moderate:
+		return "moderate"
+	case Admin:
+		return "admin"
+	}
+	return "unknown"
+}
+
+// Request is one question to an Authorizer, parsed once at the door.
+type Request struct {
+	Action Action
+	Key    streamkey.Key
+	// Token is the secret beside the key. It is never logged.
+	Token string
+	// Name is the name that a chat member asks for; empty elsewhere.
+	Name string
+	// Protocol is "rtmp", "srt", "http-flv", "hls", "chat", …
+	Protocol string
+	// RemoteAddr is the peer as host:port.
+	RemoteAddr string
+}
+
+// Grant is what a Request was permitted.
+type Grant struct {
+	// Subject identifies who was permitted, the same over reconnections; empty if unknown.
+	Subject string
+	// Name is the name to show; empty to show what was asked for.
+	Name string
+	// Role is "", "moderator" or "owner".
+	Role string
+	// Expires is when the grant ends; zero is never.
+	Expires time.Time
+}
+
+// Authorizer decides requests. It must be safe for concurrent use and return
+// soon after ctx ends.
+type Authorizer interface {
+	Authorize(ctx context.Context, r Request) (Grant, error)
+}
+
+// Open permits everything to everybody. It is for servers on trusted networks
+// and until another method is configured.
+type Open struct{}
+
+var _ Authorizer = Open{}
+
+// Authorize grants r with the name it asks for.
+func (Open) Authorize(_ context.Context, r Request) (Grant, error) {
+	return Grant{Name: r.Name}, nil
+}

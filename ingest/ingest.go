@@ -1,0 +1,76 @@
+// Package ingest admits publishers of any protocol and copies their frames
+// into the hub.
+package ingest
+
+import (
+	"context"
+	"errors"
+	"net"
+	"time"
+
+	"github.com/miju-live/miju/auth"
+	"github.com/miju-live/miju/media"
+)
+
+var (
+	// ErrBadRequest is wrapped by errors of Conn.Handshake and Conn.ReadFrame
+	// that mean "the peer breaks the protocol".
+	ErrBadRequest = errors.New("bad request")
+	// ErrTooLarge is wrapped by errors of Conn.Handshake and Conn.ReadFrame
+	// that mean "the peer exceeds a bound".
+	ErrTooLarge = errors.New("over a bound")
+	// ErrNoTracks is wrapped by errors of Conn.ReadFrame that mean "nothing
+	// here that this server knows how to carry".
+	ErrNoTracks = errors.New("no known track")
+	// ErrNotPlayable refuses a peer that asks to play over a protocol that
+	// this server only accepts publishers on.
+	ErrNotPlayable = errors.New("this listener takes publishers only")
+	// ErrClosing refuses or ends a publisher because the server shuts down.
+	ErrClosing = errors.New("server is shutting down")
+)
+
+// Listener brings connections of one protocol.
+type Listener interface {
+	// Accept waits for the next connection and returns it before any of its
+	// handshake: it never waits for a peer. After Close it returns an error
+	// that wraps net.ErrClosed.
+	Accept() (Conn, error)
+	// Close ends Accept. It leaves the accepted connections open where the
+	// protocol lets it.
+	Close() error
+}
+
+// Conn is one encoder's connection. Close may be called from any goroutine
+// and ends what the others wait in; the rest belongs to one goroutine.
+type Conn interface {
+	// Protocol names the protocol for logs and metrics: "rtmp", "srt", "file".
+	Protocol() string
+	// RemoteAddr is the encoder's address.
+	RemoteAddr() net.Addr
+	// Handshake reads up to the encoder's wish to publish (or play) and
+	// returns it. It returns soon after the read deadline or the end of ctx.
+	// An unusable name is an error that wraps streamkey.ErrInvalid.
+	Handshake(ctx context.Context) (auth.Request, error)
+	// Admit tells the encoder that it may send.
+	Admit() error
+	// Reject tells the encoder why it may not publish, or publish any
+	// longer, as far as its protocol can still say so. It may follow any
+	// method, a failed Handshake too, and does not wait for the peer for
+	// longer than a second. err wraps a sentinel of this package, auth,
+	// media, stream or streamkey.
+	Reject(err error)
+	// ReadFrame returns the next frame in the encoder's own time, with a
+	// Track and without a Set. A frame that came before its track's
+	// configuration is left out. io.EOF is a clean end, any other error a
+	// connection that was cut off or must be.
+	ReadFrame() (media.Frame, error)
+	// Tracks returns the tracks known so far, ordered by ID, and whether
+	// these are all that the encoder promised. An encoder that promises
+	// nothing never is complete.
+	Tracks() (tracks []*media.Track, complete bool)
+	// SetReadDeadline bounds the wait of Handshake and ReadFrame: after it
+	// they fail with an error that wraps os.ErrDeadlineExceeded.
+	SetReadDeadline(t time.Time) error
+	// Close ends the connection.
+	Close() error
+}

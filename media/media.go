@@ -1,0 +1,174 @@
+// Package media says what a codec, a track and a frame are.
+package media
+
+import (
+	"errors"
+	"time"
+)
+
+// ErrUnsupportedCodec is wrapped by every error that means "a codec, or a form
+// of one, that this server does not carry"; the error's text names the codec.
+var ErrUnsupportedCodec = errors.New("unsupported codec")
+
+// ErrBadConfig is wrapped by every error that means "this codec configuration
+// is malformed".
+var ErrBadConfig = errors.New("malformed codec configuration")
+
+// Kind is what a track holds: pictures, sound or anything else.
+type Kind uint8
+
+// The kinds.
+const (
+	KindVideo Kind = iota + 1
+	KindAudio
+	KindData
+)
+
+// String returns "video", "audio" or "data".
+func (k Kind) String() string {
+	switch k {
+	case KindVideo:
+		return "video"
+	case KindAudio:
+		return "audio"
+	case KindData:
+		return "data"
+	}
+	return "unknown"
+}
+
+// Codec is how a track is coded.
+type Codec uint8
+
+// The codecs. A codec here is one that has a name; whether an ingest or an
+// egress carries it is theirs to say.
+const (
+	H264 Codec = iota + 1
+	H265
+	AV1
+	VP9
+	AAC
+	Opus
+	MP3
+	// Script is AMF0 script data as RTMP and FLV carry it: a name and values.
+	Script
+)
+
+var codecNames = [...]struct {
+	name string
+	kind Kind
+}{
+	H264: {"H.264", KindVideo}, H265: {"H.265", KindVideo}, AV1: {"AV1", KindVideo}, VP9: {"VP9", KindVideo},
+	AAC: {"AAC", KindAudio}, Opus: {"Opus", KindAudio}, MP3: {"MP3", KindAudio}, Script: {"script data", KindData},
+}
+
+// String returns the codec's usual name: "H.264", "AAC".
+func (c Codec) String() string {
+	if c == 0 || int(c) >= len(codecNames) {
+		return "unknown"
+	}
+	return codecNames[c].name
+}
+
+// Kind returns what a track of this codec holds.
+func (c Codec) Kind() Kind {
+	if c == 0 || int(c) >= len(codecNames) {
+		return 0
+	}
+	return codecNames[c].kind
+}
+
+// Track describes one elementary stream. It is immutable once a frame points
+// to it: changed parameters make a new Track with the same ID.
+type Track struct {
+	// ID is unique among the tracks of a stream and stays over changes of
+	// parameters. The lowest ID of a kind is the default track of that kind.
+	ID    int
+	Codec Codec
+	// Config is the codec configuration record: avcC, hvcC (ISO 14496-15) or
+	// AudioSpecificConfig (ISO 14496-3). Frames of H.264 and H.265 hold NAL
+	// units behind 4-byte sizes, and Config says so.
+	Config []byte
+
+	// Width and Height are in pixels, after cropping; video only.
+	Width, Height int
+	// FrameRate is in frames per second, 0 if the stream does not tell.
+	FrameRate float64
+	// SampleRate is in Hz and Channels a count; audio only.
+	SampleRate, Channels int
+	// Bitrate is what the encoder announced, in bits per second; 0 if it did not.
+	Bitrate int
+	// Language is an ISO 639 code, Name a label for people; both may be empty.
+	Language, Name string
+}
+
+// Kind returns what the track holds.
+func (t *Track) Kind() Kind { return t.Codec.Kind() }
+
+// Anchor maps stream time to wall-clock time.
+type Anchor struct {
+	// Wall is the wall-clock time of stream time zero.
+	Wall time.Time
+}
+
+// At returns the wall-clock time of the stream time t.
+func (a Anchor) At(t time.Duration) time.Time { return a.Wall.Add(t) }
+
+// TrackSet is all tracks of a stream at one time. It is immutable once a frame
+// points to it.
+type TrackSet struct {
+	// Epoch counts the breaks of the stream: it changes when a publisher took
+	// over or timestamps were broken, which is a discontinuity to players.
+	Epoch uint64
+	// Tracks are ordered by ID.
+	Tracks []*Track
+	// Anchor is the clock of this epoch.
+	Anchor Anchor
+}
+
+// First returns the default track of a kind, nil if there is none. It may be
+// called on a nil set.
+func (s *TrackSet) First(k Kind) *Track {
+	if s == nil {
+		return nil
+	}
+	for _, t := range s.Tracks {
+		if t.Kind() == k {
+			return t
+		}
+	}
+	return nil
+}
+
+// Lookup returns the track with this ID, nil if there is none. It may be
+// called on a nil set.
+func (s *TrackSet) Lookup(id int) *Track {
+	if s == nil {
+		return nil
+	}
+	for _, t := range s.Tracks {
+		if t.ID == id {
+			return t
+		}
+	}
+	return nil
+}
+
+// Frame is one access unit of video, one audio frame, or one data message.
+// Once written to a stream it is immutable, Data included.
+type Frame struct {
+	// Track is what the frame decodes with, Set what the track belongs to.
+	Track *Track
+	Set   *TrackSet
+	// DTS and PTS are the decode and presentation times in stream time; from
+	// an encoder connection they are in its own time. PTS >= DTS.
+	DTS, PTS time.Duration
+	// RandomAccess says that decoding may start here: IDR in H.264, IRAP in
+	// H.265, every audio frame.
+	RandomAccess bool
+	// Data is the coded frame: length-prefixed NAL units (4-byte sizes) for
+	// H.264 and H.265, one raw frame for AAC, the AMF0 values for Script.
+	Data []byte
+	// Arrival is when the frame was complete here.
+	Arrival time.Time
+}
