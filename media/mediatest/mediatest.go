@@ -54,13 +54,10 @@ type Source struct {
 	// FrameBytes is the size of every video frame's Data.
 	FrameBytes int
 
-	set         *media.TrackSet
-	start       time.Time
-	video       int
-	audio       int
-	nextV       time.Duration
-	nextA       time.Duration
-	audioLength time.Duration
+	set          *media.TrackSet
+	start        time.Time
+	video, audio int
+	nextV, nextA time.Duration
 }
 
 // Next returns the next frame. Its Set is made of the source's tracks, with
@@ -80,7 +77,7 @@ func (s *Source) Next() media.Frame {
 		f.Track, f.DTS, f.PTS, f.RandomAccess = s.Audio, s.nextA, s.nextA, true
 		f.Data = binary.BigEndian.AppendUint32(make([]byte, 0, 200), uint32(s.audio))[:200]
 		s.audio++
-		s.nextA = time.Duration(s.audio) * s.audioLength
+		s.nextA = time.Duration(s.audio) * 1024 * time.Second / time.Duration(s.Audio.SampleRate)
 	}
 	f.Arrival = s.start.Add(f.DTS)
 	return f
@@ -102,9 +99,6 @@ func (s *Source) init() {
 		if t != nil {
 			s.set.Tracks = append(s.set.Tracks, t)
 		}
-	}
-	if s.Audio != nil {
-		s.audioLength = media.AACFrameDuration(s.Audio)
 	}
 }
 

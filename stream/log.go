@@ -1,0 +1,230 @@
+package stream
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/miju-live/miju/media"
+)
+
+const (
+	// audioStart is how often a start point is set on an audio track: a
+	// reader without video starts this much in the past at most, enough for a
+	// player to begin at once.
+	audioStart = time.Second
+	// maxPause is the longest that readers paced by video wait while other
+	// frames come: an encoder may stop sending pictures and go on with sound.
+	maxPause = 500 * time.Millisecond
+)
+
+// log is the append-only list of a stream's frames. The publisher appends at
+// the tail; readers follow the nodes' next pointers without a lock and take
+// the lock only to start, to skip and to go to sleep. What no start point and
+// no reader holds any more is the garbage collector's: that is the eviction.
+type log struct {
+	config Config
+	totals *counters
+	counters
+
+	set  atomic.Pointer[media.TrackSet]
+	tail atomic.Pointer[node]
+
+	mu     sync.Mutex
+	starts []start
+	wakes  []*wake
+	closed bool
+}
+
+// counters count for one stream, and for the hub once more.
+type counters struct {
+	frames, bytes, skips, overflows atomic.Uint64
+}
+
+// node is one frame in the list.
+type node struct {
+	Entry
+	next atomic.Pointer[node]
+	// seq numbers the nodes from 1; total is the bytes of all nodes up to
+	// this one. Differences of both give distances without walking.
+	seq, total uint64
+}
+
+// start is where a new reader of a track begins: behind the node before the
+// track's newest random access point. A nil before means that the GOP grew
+// too large to keep and readers wait for the next.
+type start struct {
+	track  int
+	before *node
+	dts    time.Duration
+}
+
+// wake is the channel that readers of one pace sleep on.
+type wake struct {
+	pace pace
+	// seq is the newest node that readers of this pace may take.
+	seq  atomic.Uint64
+	last time.Time
+	ch   chan struct{} // nil: nobody sleeps
+}
+
+// pace says at which frames a reader wakes: those of one track (0: any), at
+// least interval apart.
+type pace struct {
+	track    int
+	interval time.Duration
+}
+
+func (l *log) init(c Config, totals *counters) {
+	l.config, l.totals = c, totals
+	l.tail.Store(&node{})
+}
+
+func (l *log) append(f media.Frame) {
+	prev := l.tail.Load()
+	n := &node{Entry: Entry{Frame: f}, seq: prev.seq + 1, total: prev.total + uint64(len(f.Data))}
+
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return
+	}
+	setChanged := l.set.Load() != f.Set
+	if setChanged {
+		l.set.Store(f.Set)
+		l.dropStarts(f.Set)
+	}
+	l.mark(prev, n)
+	prev.next.Store(n)
+	l.tail.Store(n)
+	for _, w := range l.wakes {
+		if setChanged || w.due(&n.Frame) {
+			w.wake(n)
+		}
+	}
+	l.mu.Unlock()
+
+	for _, c := range [...]*counters{&l.counters, l.totals} {
+		c.frames.Add(1)
+		c.bytes.Add(uint64(len(f.Data)))
+	}
+}
+
+// mark moves the start point of n's track to n if decoding may start there,
+// and gives up the start points of GOPs that n made too large.
+func (l *log) mark(prev, n *node) {
+	f := &n.Frame
+	if f.RandomAccess {
+		s := l.start(f.Track.ID)
+		switch {
+		case s == nil:
+			l.starts = append(l.starts, start{track: f.Track.ID, before: prev, dts: f.DTS})
+		case f.Track.Kind() == media.KindVideo || s.before == nil || f.DTS-s.dts >= audioStart:
+			s.before, s.dts = prev, f.DTS
+		}
+	}
+	for i := range l.starts {
+		s := &l.starts[i]
+		if s.before == nil {
+			continue
+		}
+		first := s.before.next.Load()
+		if first == nil { // n itself
+			continue
+		}
+		if n.total-s.before.total > uint64(l.config.MaxGOPMiB)<<20 || f.Arrival.Sub(first.Frame.Arrival) > l.config.MaxGOPDuration {
+			s.before = nil
+			l.overflows.Add(1)
+			l.totals.overflows.Add(1)
+		}
+	}
+}
+
+// dropStarts forgets the tracks that are gone, so that a start point never
+// pins frames that nobody can ask for.
+func (l *log) dropStarts(set *media.TrackSet) {
+	kept := l.starts[:0]
+	for _, s := range l.starts {
+		if set.Lookup(s.track) != nil {
+			kept = append(kept, s)
+		}
+	}
+	clear(l.starts[len(kept):])
+	l.starts = kept
+}
+
+func (l *log) start(track int) *start {
+	for i := range l.starts {
+		if l.starts[i].track == track {
+			return &l.starts[i]
+		}
+	}
+	return nil
+}
+
+// close ends the log: every reader wakes and finds the end behind the tail.
+func (l *log) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	for _, w := range l.wakes {
+		w.wake(l.tail.Load())
+	}
+	l.starts = nil
+}
+
+// wakeOf returns the wake of a pace. The caller holds the lock. A new one
+// lets its readers take all that is there.
+func (l *log) wakeOf(p pace) *wake {
+	for _, w := range l.wakes {
+		if w.pace == p {
+			return w
+		}
+	}
+	w := &wake{pace: p}
+	tail := l.tail.Load()
+	w.seq.Store(tail.seq)
+	w.last = tail.Frame.Arrival
+	l.wakes = append(l.wakes, w)
+	return w
+}
+
+func (w *wake) due(f *media.Frame) bool {
+	paced := w.pace.track == 0 || w.pace.track == f.Track.ID
+	if paced && w.pace.interval == 0 {
+		return true
+	}
+	since := f.Arrival.Sub(w.last)
+	return since >= max(w.pace.interval, maxPause) || paced && since >= w.pace.interval
+}
+
+func (w *wake) wake(n *node) {
+	w.seq.Store(n.seq)
+	w.last = n.Frame.Arrival
+	if w.ch != nil {
+		close(w.ch)
+		w.ch = nil
+	}
+}
+
+func (l *log) stats() Stats {
+	st := Stats{
+		Frames: l.frames.Load(), Bytes: l.bytes.Load(),
+		Skips: l.skips.Load(), GOPOverflows: l.overflows.Load(),
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	video := l.set.Load().First(media.KindVideo)
+	for _, s := range l.starts {
+		if s.before == nil || video != nil && s.track != video.ID {
+			continue
+		}
+		tail := l.tail.Load()
+		st.CachedBytes = tail.total - s.before.total
+		if first := s.before.next.Load(); first != nil {
+			st.CachedDuration = tail.Frame.Arrival.Sub(first.Frame.Arrival)
+		}
+		break
+	}
+	return st
+}
