@@ -40,8 +40,9 @@ type Listener interface {
 	Close() error
 }
 
-// Conn is one encoder's connection. Close may be called from any goroutine
-// and ends what the others wait in; the rest belongs to one goroutine.
+// Conn is one encoder's connection. Close and SetReadDeadline may be called
+// from any goroutine and end what the other methods wait in; these belong to
+// one goroutine.
 type Conn interface {
 	// Protocol names the protocol for logs and metrics: "rtmp", "srt", "file".
 	Protocol() string

@@ -1,0 +1,69 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+
+	"github.com/miju-live/miju/auth"
+	"github.com/miju-live/miju/media"
+	"github.com/miju-live/miju/stream"
+	"github.com/miju-live/miju/streamkey"
+)
+
+// Reason classes why a publisher's connection ended. It is one of the
+// constants, so that metrics stay bounded.
+type Reason string
+
+// The reasons.
+const (
+	ReasonEnded       Reason = "ended"
+	ReasonCut         Reason = "cut"
+	ReasonTimeout     Reason = "timeout"
+	ReasonClosing     Reason = "closing"
+	ReasonBusy        Reason = "busy"
+	ReasonDenied      Reason = "denied"
+	ReasonInvalidKey  Reason = "invalid_key"
+	ReasonCodec       Reason = "unsupported_codec"
+	ReasonNoTracks    Reason = "no_tracks"
+	ReasonBadRequest  Reason = "bad_request"
+	ReasonTooLarge    Reason = "too_large"
+	ReasonNotPlayable Reason = "not_playable"
+)
+
+// Outcome is what a connection came to, as a label set for metrics.
+type Outcome struct {
+	Protocol string
+	Reason   Reason
+	Admitted bool
+}
+
+// reasons maps sentinels to classes; the first that matches counts.
+var reasons = []struct {
+	err    error
+	reason Reason
+}{
+	{ErrClosing, ReasonClosing},
+	{stream.ErrBusy, ReasonBusy},
+	{auth.ErrDenied, ReasonDenied},
+	{streamkey.ErrInvalid, ReasonInvalidKey},
+	{media.ErrUnsupportedCodec, ReasonCodec},
+	{media.ErrBadConfig, ReasonBadRequest},
+	{ErrNoTracks, ReasonNoTracks},
+	{ErrNotPlayable, ReasonNotPlayable},
+	{ErrTooLarge, ReasonTooLarge},
+	{ErrBadRequest, ReasonBadRequest},
+	{os.ErrDeadlineExceeded, ReasonTimeout},
+	{context.DeadlineExceeded, ReasonTimeout},
+	{io.EOF, ReasonEnded},
+}
+
+func reasonOf(err error) Reason {
+	for _, r := range reasons {
+		if errors.Is(err, r.err) {
+			return r.reason
+		}
+	}
+	return ReasonCut
+}

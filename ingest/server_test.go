@@ -1,0 +1,389 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/miju-live/miju/auth"
+	"github.com/miju-live/miju/media"
+	"github.com/miju-live/miju/media/mediatest"
+	"github.com/miju-live/miju/stream"
+	"github.com/miju-live/miju/streamkey"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// scripted is an encoder whose every word is in a test's hands: it reads from
+// a channel, so that the lifecycle can be driven frame by frame.
+type scripted struct {
+	request  auth.Request
+	refuse   error // of Handshake
+	frames   chan media.Frame
+	failure  error // of ReadFrame when frames is closed
+	tracks   []*media.Track
+	complete bool
+
+	mu       sync.Mutex
+	deadline chan struct{}
+	timer    *time.Timer
+	rejected error
+	admitted bool
+	closed   chan struct{}
+	once     sync.Once
+}
+
+var _ Conn = (*scripted)(nil)
+
+func newScripted(name string) *scripted {
+	key, err := streamkey.Parse(name)
+	return &scripted{
+		request: auth.Request{Action: auth.Publish, Key: key, Protocol: "test"}, refuse: err,
+		frames: make(chan media.Frame), failure: io.EOF, deadline: make(chan struct{}), closed: make(chan struct{}),
+	}
+}
+
+func (c *scripted) Protocol() string     { return "test" }
+func (c *scripted) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 5} }
+func (c *scripted) Admit() error         { c.admitted = true; return nil }
+func (c *scripted) Reject(err error)     { c.rejected = err }
+func (c *scripted) Close() error         { c.once.Do(func() { close(c.closed); c.SetReadDeadline(time.Time{}) }); return nil }
+
+func (c *scripted) Handshake(context.Context) (auth.Request, error) { return c.request, c.refuse }
+func (c *scripted) Tracks() ([]*media.Track, bool)                  { return c.tracks, c.complete }
+
+func (c *scripted) SetReadDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+	expired := make(chan struct{})
+	c.deadline = expired
+	if !t.IsZero() {
+		c.timer = time.AfterFunc(time.Until(t), func() { close(expired) })
+	}
+	return nil
+}
+
+func (c *scripted) ReadFrame() (media.Frame, error) {
+	for {
+		c.mu.Lock()
+		deadline := c.deadline
+		c.mu.Unlock()
+		select {
+		case f, ok := <-c.frames:
+			if !ok {
+				return f, c.failure
+			}
+			f.Arrival = time.Now()
+			return f, nil
+		case <-deadline:
+			return media.Frame{}, fmt.Errorf("read: %w", os.ErrDeadlineExceeded)
+		case <-time.After(50 * time.Millisecond): // look for a new deadline
+		}
+	}
+}
+
+// oneByOne is a listener that brings scripted connections.
+type oneByOne struct {
+	conns chan Conn
+	done  chan struct{}
+	once  sync.Once
+}
+
+func (l *oneByOne) Accept() (Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *oneByOne) Close() error { l.once.Do(func() { close(l.done) }); return nil }
+
+type bench struct {
+	server *Server
+	hub    *stream.Hub
+	conns  chan Conn
+	stop   func()
+}
+
+func newBench(t *testing.T, a auth.Authorizer) *bench {
+	t.Helper()
+	hub := stream.NewHub(stream.DefaultConfig(), nil)
+	b := &bench{server: NewServer(DefaultConfig(), hub, a, slog.New(slog.DiscardHandler)), hub: hub, conns: make(chan Conn)}
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error)
+	go func() { served <- b.server.Serve(ctx, &oneByOne{conns: b.conns, done: make(chan struct{})}) }()
+	b.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	return b
+}
+
+func (b *bench) send(c *scripted, frames ...media.Frame) {
+	for _, f := range frames {
+		c.frames <- f
+	}
+	synctest.Wait()
+}
+
+func (b *bench) last(t *testing.T) Ended {
+	t.Helper()
+	synctest.Wait()
+	r := b.server.Recent()
+	if len(r) == 0 {
+		t.Fatal("no connection has ended")
+	}
+	return r[len(r)-1]
+}
+
+func frames(s *mediatest.Source, n int) []media.Frame {
+	var all []media.Frame
+	for range n {
+		all = append(all, s.Next())
+	}
+	return all
+}
+
+func TestStreamIsLiveWhenThePromisedTracksCame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, auth.Open{})
+		defer b.stop()
+		c := newScripted("live/x")
+		s := &mediatest.Source{Video: mediatest.H264Track(1), Audio: mediatest.AACTrack(2)}
+		c.tracks, c.complete = []*media.Track{s.Video, s.Audio}, true
+		b.conns <- c
+		b.send(c, s.Next())
+		live, err := b.hub.Lookup(c.request.Key)
+		if err != nil || len(live.Tracks().Tracks) != 2 || !c.admitted {
+			t.Fatal(live, err)
+		}
+		close(c.frames)
+		e := b.last(t)
+		if _, err := b.hub.Lookup(c.request.Key); !errors.Is(err, stream.ErrOffline) || e.Reason != ReasonEnded || e.Error != "" || c.rejected != nil {
+			t.Fatal(err, e, c.rejected)
+		}
+		if n := b.server.Stats().Ended[Outcome{"test", ReasonEnded, true}]; n != 1 {
+			t.Fatal(b.server.Stats())
+		}
+	})
+}
+
+func TestProbeEndsByTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, auth.Open{})
+		defer b.stop()
+		c := newScripted("live/x")
+		s := &mediatest.Source{Video: mediatest.H264Track(1)}
+		c.tracks = []*media.Track{s.Video}
+		b.conns <- c
+		for range 30 {
+			b.send(c, s.Next())
+			if _, err := b.hub.Lookup(c.request.Key); !errors.Is(err, stream.ErrOffline) {
+				t.Fatal("live before the probe ended")
+			}
+			time.Sleep(time.Second / 30) // of the bubble's clock
+		}
+		time.Sleep(time.Millisecond)
+		b.send(c, s.Next(), s.Next())
+		live, err := b.hub.Lookup(c.request.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if st := live.Stats(); st.Frames != 32 {
+			t.Fatalf("%d frames: what the probe held back is lost", st.Frames)
+		}
+		close(c.frames)
+	})
+}
+
+func TestRefusalsReachTheEncoderAndAreCounted(t *testing.T) {
+	deny := authFunc(func(auth.Request) error { return fmt.Errorf("bad token: %w", auth.ErrDenied) })
+	for _, c := range []struct {
+		name   string
+		auth   auth.Authorizer
+		conn   func() *scripted
+		reason Reason
+	}{
+		{"name with a parent directory", auth.Open{}, func() *scripted { return newScripted("live/../x") }, ReasonInvalidKey},
+		{"denied", deny, func() *scripted { return newScripted("live/x") }, ReasonDenied},
+		{"player", auth.Open{}, func() *scripted {
+			c := newScripted("live/x")
+			c.request.Action = auth.Play
+			return c
+		}, ReasonNotPlayable},
+		{"handshake fails", auth.Open{}, func() *scripted {
+			c := newScripted("live/x")
+			c.refuse = fmt.Errorf("%w: no RTMP", ErrBadRequest)
+			return c
+		}, ReasonBadRequest},
+		{"unsupported codec", auth.Open{}, func() *scripted {
+			c := newScripted("live/x")
+			c.failure = fmt.Errorf("%w: Sorenson H.263", media.ErrUnsupportedCodec)
+			close(c.frames)
+			return c
+		}, ReasonCodec},
+		{"sends nothing", auth.Open{}, func() *scripted { return newScripted("live/x") }, ReasonTimeout},
+		{"connection breaks", auth.Open{}, func() *scripted {
+			c := newScripted("live/x")
+			c.failure = io.ErrUnexpectedEOF
+			close(c.frames)
+			return c
+		}, ReasonCut},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, c.auth)
+				defer b.stop()
+				conn := c.conn()
+				b.conns <- conn
+				<-conn.closed
+				e := b.last(t)
+				if e.Reason != c.reason || e.Error == "" || conn.rejected == nil {
+					t.Errorf("%+v, rejected with %v", e, conn.rejected)
+				}
+				if n := b.server.Stats().Ended[Outcome{"test", c.reason, e.Admitted}]; n != 1 {
+					t.Errorf("%+v", b.server.Stats())
+				}
+			})
+		})
+	}
+}
+
+type authFunc func(auth.Request) error
+
+func (f authFunc) Authorize(_ context.Context, r auth.Request) (auth.Grant, error) {
+	return auth.Grant{}, f(r)
+}
+
+func TestSecondPublisherIsRefusedAndTheFirstGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, auth.Open{})
+		defer b.stop()
+		s := &mediatest.Source{Video: mediatest.H264Track(1)}
+		first, second := newScripted("live/x"), newScripted("live/x")
+		first.tracks, first.complete = []*media.Track{s.Video}, true
+		b.conns <- first
+		b.send(first, s.Next())
+		b.conns <- second
+		<-second.closed
+		if !errors.Is(second.rejected, stream.ErrBusy) || b.last(t).Reason != ReasonBusy {
+			t.Fatal(second.rejected, b.last(t))
+		}
+		b.send(first, s.Next())
+		if live, err := b.hub.Lookup(first.request.Key); err != nil || live.Stats().Frames != 2 {
+			t.Fatal(err)
+		}
+		close(first.frames)
+	})
+}
+
+func TestTooManyPublishers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, auth.Open{})
+		defer b.stop()
+		b.server.config.MaxPublishers = 1
+		first, second := newScripted("live/x"), newScripted("live/y")
+		b.conns <- first
+		synctest.Wait()
+		b.conns <- second
+		<-second.closed
+		if b.last(t).Reason != ReasonTooLarge {
+			t.Fatal(b.last(t))
+		}
+		close(first.frames)
+	})
+}
+
+func TestShutdownTellsPublishers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, auth.Open{})
+		c := newScripted("live/x")
+		b.conns <- c
+		synctest.Wait()
+		b.stop()
+		if !errors.Is(c.rejected, ErrClosing) || b.last(t).Reason != ReasonClosing || b.server.Stats().Open != 0 {
+			t.Fatal(c.rejected, b.last(t))
+		}
+	})
+}
+
+func TestTimeline(t *testing.T) {
+	video, audio := mediatest.H264Track(1), mediatest.AACTrack(2)
+	ms := func(n int) time.Duration { return time.Duration(n) * time.Millisecond }
+	type in struct {
+		track        *media.Track
+		dts, pts, at int
+	}
+	for _, c := range []struct {
+		name    string
+		in      []in
+		want    []int // DTS in stream time
+		epoch   uint64
+		repairs uint64
+	}{
+		{"begins at zero", []in{{video, 1400, 1480, 0}, {video, 1433, 1433, 33}}, []int{0, 33}, 0, 0},
+		{"sound from before the first picture is left out", []in{{video, 1400, 1400, 0}, {audio, 1390, 1390, 5}, {audio, 1411, 1411, 10}}, []int{0, 11}, 0, 0},
+		{"equal and straggling DTS", []in{{video, 0, 0, 0}, {video, 0, 0, 33}, {video, -20, -20, 66}, {video, 100, 100, 100}}, []int{0, 1, 100}, 0, 1},
+		{"encoder counts anew", []in{{video, 100000, 100000, 0}, {video, 100033, 100033, 33}, {video, 0, 0, 66}, {audio, 3, 3, 70}, {video, 33, 33, 99}}, []int{0, 33, 66, 69, 99}, 1, 1},
+		{"PTS before DTS", []in{{video, 50, 10, 0}}, []int{0}, 0, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			hub := stream.NewHub(stream.DefaultConfig(), nil)
+			key, err := streamkey.Join("live", "x")
+			if err != nil {
+				t.Fatal(err)
+			}
+			pub, err := hub.Publish(key, stream.Source{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			tl := timeline{last: map[int]time.Duration{}}
+			start := time.Now()
+			var r *stream.Reader
+			for i, f := range c.in {
+				frame := media.Frame{Track: f.track, DTS: ms(f.dts), PTS: ms(f.pts), RandomAccess: true, Arrival: start.Add(ms(f.at))}
+				if i == 0 {
+					tl.begin([]media.Frame{frame}, []*media.Track{f.track})
+				}
+				tl.write(pub, frame)
+				if i == 0 {
+					r = pub.Stream().NewReader(stream.ReaderOptions{All: true, Wake: stream.WakeNow})
+					defer r.Close()
+				}
+			}
+			pub.Close()
+			var got []int
+			var epoch uint64
+			for {
+				e, err := r.Next(t.Context())
+				if err != nil {
+					break
+				}
+				if e.Frame.PTS < e.Frame.DTS || e.Frame.Set.Lookup(e.Frame.Track.ID) != e.Frame.Track {
+					t.Errorf("%+v", e.Frame)
+				}
+				got, epoch = append(got, int(e.Frame.DTS/time.Millisecond)), e.Frame.Set.Epoch
+			}
+			if fmt.Sprint(got) != fmt.Sprint(c.want) || epoch != c.epoch || tl.repairs != c.repairs {
+				t.Errorf("got %v, epoch %d, %d repairs", got, epoch, tl.repairs)
+			}
+		})
+	}
+}
