@@ -34,9 +34,7 @@ type scripted struct {
 	tracks   []*media.Track
 	complete bool
 
-	mu       sync.Mutex
-	deadline chan struct{}
-	timer    *time.Timer
+	deadline Deadline
 	rejected error
 	admitted bool
 	closed   chan struct{}
@@ -49,7 +47,7 @@ func newScripted(name string) *scripted {
 	key, err := streamkey.Parse(name)
 	return &scripted{
 		request: auth.Request{Action: auth.Publish, Key: key, Protocol: "test"}, refuse: err,
-		frames: make(chan media.Frame), failure: io.EOF, deadline: make(chan struct{}), closed: make(chan struct{}),
+		frames: make(chan media.Frame), failure: io.EOF, closed: make(chan struct{}),
 	}
 }
 
@@ -57,41 +55,26 @@ func (c *scripted) Protocol() string     { return "test" }
 func (c *scripted) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 5} }
 func (c *scripted) Admit() error         { c.admitted = true; return nil }
 func (c *scripted) Reject(err error)     { c.rejected = err }
-func (c *scripted) Close() error         { c.once.Do(func() { close(c.closed); c.SetReadDeadline(time.Time{}) }); return nil }
+func (c *scripted) Close() error {
+	c.once.Do(func() { close(c.closed); c.deadline.Set(time.Time{}) })
+	return nil
+}
 
 func (c *scripted) Handshake(context.Context) (auth.Request, error) { return c.request, c.refuse }
 func (c *scripted) Tracks() ([]*media.Track, bool)                  { return c.tracks, c.complete }
 
-func (c *scripted) SetReadDeadline(t time.Time) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.timer != nil {
-		c.timer.Stop()
-	}
-	expired := make(chan struct{})
-	c.deadline = expired
-	if !t.IsZero() {
-		c.timer = time.AfterFunc(time.Until(t), func() { close(expired) })
-	}
-	return nil
-}
+func (c *scripted) SetReadDeadline(t time.Time) error { c.deadline.Set(t); return nil }
 
 func (c *scripted) ReadFrame() (media.Frame, error) {
-	for {
-		c.mu.Lock()
-		deadline := c.deadline
-		c.mu.Unlock()
-		select {
-		case f, ok := <-c.frames:
-			if !ok {
-				return f, c.failure
-			}
-			f.Arrival = time.Now()
-			return f, nil
-		case <-deadline:
-			return media.Frame{}, fmt.Errorf("read: %w", os.ErrDeadlineExceeded)
-		case <-time.After(50 * time.Millisecond): // look for a new deadline
+	select {
+	case f, ok := <-c.frames:
+		if !ok {
+			return f, c.failure
 		}
+		f.Arrival = time.Now()
+		return f, nil
+	case <-c.deadline.Done():
+		return media.Frame{}, fmt.Errorf("read: %w", os.ErrDeadlineExceeded)
 	}
 }
 
@@ -386,4 +369,42 @@ func TestTimeline(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		passed := func(d *Deadline) bool {
+			select {
+			case <-d.Done():
+				return true
+			default:
+				return false
+			}
+		}
+		var d Deadline
+		waits := d.Done()
+		d.Set(time.Now().Add(time.Hour))
+		d.Set(time.Now().Add(time.Second)) // a waiter follows to an earlier one
+		<-waits
+		if !passed(&d) {
+			t.Error("the deadline has passed and is forgotten")
+		}
+		d.Set(time.Now().Add(time.Second))
+		if passed(&d) {
+			t.Error("a new deadline has passed at once")
+		}
+		d.Set(time.Time{})
+		time.Sleep(time.Minute)
+		if passed(&d) {
+			t.Error("a deadline that was taken away has passed")
+		}
+		d.Set(time.Now().Add(-time.Second))
+		if !passed(&d) {
+			t.Error("a deadline in the past has not passed")
+		}
+		d.Set(time.Time{})
+		if passed(&d) {
+			t.Error("a passed deadline cannot be taken away")
+		}
+	})
 }
