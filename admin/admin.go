@@ -1,0 +1,233 @@
+// Package admin is the operators' HTTP: API, metrics, health.
+package admin
+
+import (
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/miju-live/miju/media"
+	"github.com/miju-live/miju/stream"
+	"github.com/miju-live/miju/streamkey"
+)
+
+// Config is what an operator sets of this listener.
+type Config struct {
+	Listen string `flag:"admin" group:"network" help:"address of the operators' API, metrics and health; empty turns it off. Keep it away from the internet"`
+	Hosts  string `flag:"admin-hosts" group:"network" help:"further host names under which the admin listener may be reached, like miju.internal,miju-0; IP addresses and localhost always may"`
+}
+
+// DefaultConfig listens on the loopback address only.
+func DefaultConfig() Config { return Config{Listen: "127.0.0.1:8081"} }
+
+// ErrNoRoom is returned by Sources.Announce for a room without members.
+var ErrNoRoom = errors.New("nobody is in the room")
+
+// Sources are what the API reports on and acts on.
+type Sources struct {
+	Hub *stream.Hub
+	// Ended returns the publishers that ended last, the newest last.
+	Ended func() []EndedPublisher
+	// Rooms returns the chat rooms with members.
+	Rooms func() []Room
+	// Announce sends a system message to a room and says to how many members.
+	Announce func(key streamkey.Key, text string) (int, error)
+	// Metrics answers Prometheus.
+	Metrics http.Handler
+}
+
+// EndedPublisher is a publisher's connection that is over.
+type EndedPublisher struct {
+	Stream   string    `json:"stream,omitempty"`
+	Protocol string    `json:"protocol"`
+	Remote   string    `json:"remote"`
+	At       time.Time `json:"at"`
+	Admitted bool      `json:"admitted"`
+	Reason   string    `json:"reason"`
+	Error    string    `json:"error,omitempty"`
+	Frames   uint64    `json:"frames"`
+	Bytes    uint64    `json:"bytes"`
+}
+
+// Room is a chat room and how many are in it.
+type Room struct {
+	Key    streamkey.Key `json:"room"`
+	Online int           `json:"online"`
+}
+
+// New returns the handler of the admin listener.
+func New(c Config, s Sources, log *slog.Logger) http.Handler {
+	api := &api{sources: s, log: log}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.Write([]byte("ok\n"))
+	})
+	mux.HandleFunc("GET /api/v1/streams", api.streams)
+	mux.HandleFunc("GET /api/v1/rooms", api.rooms)
+	mux.HandleFunc("POST /api/v1/rooms/{app}/{name}/announcements", api.announce)
+	mux.Handle("GET /metrics", s.Metrics)
+	return guard(c.Hosts, mux)
+}
+
+// guard keeps web pages out. A page in an operator's browser can make it ask
+// any address; what gives it away is the Host of a rebound DNS name, the
+// Origin of a cross-origin request and, where neither shows, Sec-Fetch-Site.
+func guard(hosts string, next http.Handler) http.Handler {
+	allowed := []string{"localhost"}
+	for h := range strings.SplitSeq(hosts, ",") {
+		if h = strings.TrimSpace(h); h != "" {
+			allowed = append(allowed, strings.ToLower(h))
+		}
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		origin := r.Header.Get("Origin")
+		site := r.Header.Get("Sec-Fetch-Site")
+		switch {
+		case !knownHost(r.Host, allowed):
+			refuse(w, http.StatusMisdirectedRequest, "unknown_host", "this listener does not answer for that host name; see --admin-hosts")
+		case origin != "" && origin != "http://"+r.Host && origin != "https://"+r.Host,
+			site == "cross-site", site == "same-site":
+			refuse(w, http.StatusForbidden, "cross_origin", "web pages may not reach the admin listener")
+		default:
+			w.Header().Set("X-Content-Type-Options", "nosniff")
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
+func knownHost(host string, allowed []string) bool {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	host = strings.ToLower(strings.Trim(host, "[]"))
+	return net.ParseIP(host) != nil || slices.Contains(allowed, host)
+}
+
+func refuse(w http.ResponseWriter, status int, code, message string) {
+	answer(w, status, map[string]string{"error": code, "message": message})
+}
+
+func answer(w http.ResponseWriter, status int, body any) {
+	b, err := json.MarshalIndent(body, "", "  ")
+	if err != nil {
+		status, b = http.StatusInternalServerError, []byte(`{"error":"internal"}`)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	w.Write(append(b, '\n'))
+}
+
+type api struct {
+	sources Sources
+	log     *slog.Logger
+}
+
+// streamInfo is one live stream in the API.
+type streamInfo struct {
+	Key      streamkey.Key `json:"stream"`
+	Protocol string        `json:"protocol"`
+	Remote   string        `json:"remote"`
+	Since    time.Time     `json:"since"`
+	Tracks   []trackInfo   `json:"tracks"`
+	Frames   uint64        `json:"frames"`
+	Bytes    uint64        `json:"bytes"`
+	// Readers counts every cursor: viewers of FLV and the HLS packager.
+	Readers      int64  `json:"readers"`
+	Skips        uint64 `json:"skips"`
+	GOPBytes     uint64 `json:"gopBytes"`
+	GOPMillis    int64  `json:"gopMillis"`
+	GOPOverflows uint64 `json:"gopOverflows"`
+}
+
+type trackInfo struct {
+	ID          int     `json:"id"`
+	Kind        string  `json:"kind"`
+	Codec       string  `json:"codec"`
+	CodecString string  `json:"codecString,omitempty"`
+	Width       int     `json:"width,omitempty"`
+	Height      int     `json:"height,omitempty"`
+	FrameRate   float64 `json:"frameRate,omitempty"`
+	SampleRate  int     `json:"sampleRate,omitempty"`
+	Channels    int     `json:"channels,omitempty"`
+	Bitrate     int     `json:"bitrate,omitempty"`
+	Language    string  `json:"language,omitempty"`
+	Name        string  `json:"name,omitempty"`
+}
+
+func (a *api) streams(w http.ResponseWriter, _ *http.Request) {
+	live := []streamInfo{}
+	for _, s := range a.sources.Hub.Streams() {
+		live = append(live, describe(s))
+	}
+	ended := a.sources.Ended()
+	if ended == nil {
+		ended = []EndedPublisher{}
+	}
+	answer(w, http.StatusOK, map[string]any{"streams": live, "ended": ended})
+}
+
+func describe(s *stream.Stream) streamInfo {
+	st, source := s.Stats(), s.Source()
+	i := streamInfo{
+		Key: s.Key(), Protocol: source.Protocol, Remote: source.RemoteAddr, Since: s.Started().UTC(), Tracks: []trackInfo{},
+		Frames: st.Frames, Bytes: st.Bytes, Readers: st.Readers, Skips: st.Skips,
+		GOPBytes: st.CachedBytes, GOPMillis: st.CachedDuration.Milliseconds(), GOPOverflows: st.GOPOverflows,
+	}
+	for _, t := range s.Tracks().Tracks {
+		i.Tracks = append(i.Tracks, describeTrack(t))
+	}
+	return i
+}
+
+func describeTrack(t *media.Track) trackInfo {
+	return trackInfo{
+		ID: t.ID, Kind: t.Kind().String(), Codec: t.Codec.String(), CodecString: t.CodecString(),
+		Width: t.Width, Height: t.Height, FrameRate: t.FrameRate, SampleRate: t.SampleRate, Channels: t.Channels,
+		Bitrate: t.Bitrate, Language: t.Language, Name: t.Name,
+	}
+}
+
+func (a *api) rooms(w http.ResponseWriter, _ *http.Request) {
+	rooms := a.sources.Rooms()
+	if rooms == nil {
+		rooms = []Room{}
+	}
+	answer(w, http.StatusOK, map[string]any{"rooms": rooms})
+}
+
+// maxAnnouncement bounds the body of an announcement, in bytes.
+const maxAnnouncement = 16 << 10
+
+func (a *api) announce(w http.ResponseWriter, r *http.Request) {
+	key, err := streamkey.Join(r.PathValue("app"), r.PathValue("name"))
+	if err != nil {
+		refuse(w, http.StatusBadRequest, "invalid_room", err.Error())
+		return
+	}
+	var body struct {
+		Text string `json:"text"`
+	}
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxAnnouncement))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&body); err != nil || strings.TrimSpace(body.Text) == "" {
+		refuse(w, http.StatusBadRequest, "bad_request", `the body must be {"text": "…"} with a text`)
+		return
+	}
+	n, err := a.sources.Announce(key, body.Text)
+	switch {
+	case errors.Is(err, ErrNoRoom):
+		refuse(w, http.StatusNotFound, "no_room", err.Error())
+	case err != nil:
+		refuse(w, http.StatusBadRequest, "refused", err.Error())
+	default:
+		a.log.Info("announcement", "stream", key, "members", n)
+		answer(w, http.StatusOK, map[string]int{"delivered": n})
+	}
+}

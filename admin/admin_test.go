@@ -1,0 +1,139 @@
+package admin
+
+import (
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/miju-live/miju/media/mediatest"
+	"github.com/miju-live/miju/stream"
+	"github.com/miju-live/miju/streamkey"
+)
+
+func handler(t *testing.T, c Config) (http.Handler, *stream.Hub, *[]string) {
+	t.Helper()
+	hub := stream.NewHub(stream.DefaultConfig(), nil)
+	var announced []string
+	h := New(c, Sources{
+		Hub: hub,
+		Ended: func() []EndedPublisher {
+			return []EndedPublisher{{Stream: "live/y", Reason: "unsupported_codec", Error: "unsupported codec: Sorenson H.263", At: time.Unix(0, 0)}}
+		},
+		Rooms: func() []Room { return nil },
+		Announce: func(k streamkey.Key, text string) (int, error) {
+			if k.Name() == "empty" {
+				return 0, ErrNoRoom
+			}
+			if text == "long" {
+				return 0, errors.New("too long")
+			}
+			announced = append(announced, k.String()+": "+text)
+			return 3, nil
+		},
+		Metrics: http.NotFoundHandler(),
+	}, slog.New(slog.DiscardHandler))
+	return h, hub, &announced
+}
+
+func TestWebPagesCannotReachIt(t *testing.T) {
+	for _, c := range []struct {
+		name, host string
+		header     http.Header
+		want       int
+	}{
+		{"curl", "127.0.0.1:8081", nil, 200},
+		{"localhost", "localhost:8081", nil, 200},
+		{"IPv6", "[::1]:8081", nil, 200},
+		{"a name that was allowed", "miju.internal:8081", nil, 200},
+		{"a rebound DNS name", "evil.example:8081", nil, 421},
+		{"no host", "", nil, 421},
+		{"another origin", "127.0.0.1:8081", http.Header{"Origin": {"https://evil.example"}}, 403},
+		{"an opaque origin", "127.0.0.1:8081", http.Header{"Origin": {"null"}}, 403},
+		{"own origin", "127.0.0.1:8081", http.Header{"Origin": {"http://127.0.0.1:8081"}}, 200},
+		{"an image tag of another page", "127.0.0.1:8081", http.Header{"Sec-Fetch-Site": {"cross-site"}}, 403},
+		{"a page on another port", "localhost:8081", http.Header{"Sec-Fetch-Site": {"same-site"}}, 403},
+		{"typed into the address bar", "localhost:8081", http.Header{"Sec-Fetch-Site": {"none"}}, 200},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h, _, _ := handler(t, Config{Hosts: "other, Miju.Internal"})
+			r := httptest.NewRequest("GET", "/healthz", nil)
+			r.Host = c.host
+			for k, v := range c.header {
+				r.Header[k] = v
+			}
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			if w.Code != c.want {
+				t.Errorf("%d %s", w.Code, w.Body)
+			}
+		})
+	}
+}
+
+func TestStreams(t *testing.T) {
+	h, hub, _ := handler(t, Config{})
+	key, err := streamkey.Join("live", "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := hub.Publish(key, stream.Source{Protocol: "rtmp", RemoteAddr: "192.0.2.1:5"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	p.Write((&mediatest.Source{Video: mediatest.H264Track(1), Audio: mediatest.AACTrack(2)}).Next())
+	r := httptest.NewRequest("GET", "/api/v1/streams", nil)
+	r.Host = "localhost"
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	var got struct {
+		Streams []struct {
+			Stream, Protocol, Remote string
+			Tracks                   []struct{ Kind, Codec, CodecString string }
+			Frames                   int
+		}
+		Ended []EndedPublisher
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
+		t.Fatal(err, w.Body)
+	}
+	s := got.Streams[0]
+	if s.Stream != "live/x" || s.Protocol != "rtmp" || s.Frames != 1 || len(s.Tracks) != 2 || s.Tracks[0].CodecString != "avc1.64001f" || s.Tracks[1].Kind != "audio" {
+		t.Errorf("%s", w.Body)
+	}
+	if len(got.Ended) != 1 || !strings.Contains(got.Ended[0].Error, "H.263") {
+		t.Errorf("%s", w.Body)
+	}
+}
+
+func TestAnnouncements(t *testing.T) {
+	for _, c := range []struct {
+		name, path, body string
+		want             int
+	}{
+		{"plain", "/api/v1/rooms/live/x/announcements", `{"text":"hello"}`, 200},
+		{"empty room", "/api/v1/rooms/live/empty/announcements", `{"text":"hello"}`, 404},
+		{"refused text", "/api/v1/rooms/live/x/announcements", `{"text":"long"}`, 400},
+		{"no text", "/api/v1/rooms/live/x/announcements", `{"text":" "}`, 400},
+		{"no JSON", "/api/v1/rooms/live/x/announcements", `hello`, 400},
+		{"unknown field", "/api/v1/rooms/live/x/announcements", `{"text":"a","to":"b"}`, 400},
+		{"reserved name", "/api/v1/rooms/live/chat/announcements", `{"text":"a"}`, 400},
+		{"huge", "/api/v1/rooms/live/x/announcements", `{"text":"` + strings.Repeat("a", maxAnnouncement) + `"}`, 400},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h, _, announced := handler(t, Config{})
+			r := httptest.NewRequest("POST", c.path, strings.NewReader(c.body))
+			r.Host = "localhost"
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			if w.Code != c.want || (len(*announced) == 1) != (c.want == 200) {
+				t.Errorf("%d %s, announced %q", w.Code, w.Body, *announced)
+			}
+		})
+	}
+}
