@@ -1,0 +1,71 @@
+package mpegts
+
+import (
+	"fmt"
+
+	"github.com/miju-live/miju/media"
+)
+
+// Stream types that are carried (ISO 13818-1, table 2-34).
+const (
+	streamTypeAAC  = 0x0f
+	streamTypeH264 = 0x1b
+	streamTypeH265 = 0x24
+)
+
+// streamTypePrivate is PES of private data: descriptors tell what it is.
+const streamTypePrivate = 0x06
+
+func codecOf(streamType uint8) (media.Codec, bool) {
+	switch streamType {
+	case streamTypeAAC:
+		return media.AAC, true
+	case streamTypeH264:
+		return media.H264, true
+	case streamTypeH265:
+		return media.H265, true
+	}
+	return 0, false
+}
+
+// streamTypeNames names what is left out, for the person who sent it: ISO
+// 13818-1, table 2-34, and from 0x80 on the uses of ATSC, SCTE and the industry.
+var streamTypeNames = map[uint8]string{
+	0x01: "MPEG-1 video", 0x02: "MPEG-2 video", 0x03: "MPEG-1 audio", 0x04: "MPEG-2 audio",
+	0x05: "private sections", streamTypePrivate: "private data", 0x10: "MPEG-4 Visual video", 0x11: "AAC in LATM",
+	0x15: "metadata", 0x1c: "raw MPEG-4 audio", 0x20: "H.264 MVC video", 0x21: "JPEG 2000 video",
+	0x33: "H.266 video", 0x42: "AVS video", 0x80: "PCM audio", 0x81: "AC-3 audio", 0x82: "DTS audio",
+	0x83: "TrueHD audio", 0x86: "SCTE-35 cues", 0x87: "E-AC-3 audio", 0xd2: "AVS2 video", 0xea: "VC-1 video",
+}
+
+// Tags of descriptors that name private data (ISO 13818-1, 2.6; EN 300 468, 6.1).
+var descriptorNames = map[uint8]string{
+	0x45: "VBI data", 0x46: "VBI teletext", 0x56: "teletext", 0x59: "DVB subtitles",
+	0x6a: "AC-3 audio", 0x7a: "E-AC-3 audio", 0x7b: "DTS audio",
+}
+
+// format_identifiers of registration descriptors (ISO 13818-1, 2.6.8).
+var registrationNames = map[string]string{
+	"AC-3": "AC-3 audio", "EAC3": "E-AC-3 audio", "Opus": "Opus audio", "AV01": "AV1 video",
+	"VP09": "VP9 video", "BSSD": "PCM audio", "KLVA": "KLV metadata", "HEVC": "H.265 video as private data",
+}
+
+// name returns what a stream holds, such as "MPEG-2 video (0x02)".
+func (e *esInfo) name() string {
+	name := streamTypeNames[e.streamType]
+	if e.streamType == streamTypePrivate {
+		for d := e.descriptors; len(d) >= 2 && int(d[1]) <= len(d)-2; d = d[2+d[1]:] {
+			if n := descriptorNames[d[0]]; n != "" {
+				name = n
+			} else if d[0] == 0x05 && d[1] >= 4 {
+				if n := registrationNames[string(d[2:6])]; n != "" {
+					name = n
+				}
+			}
+		}
+	}
+	if name == "" {
+		name = "unknown stream type"
+	}
+	return fmt.Sprintf("%s (0x%02x)", name, e.streamType)
+}
