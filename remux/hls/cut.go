@@ -1,0 +1,211 @@
+package hls
+
+import (
+	"bytes"
+	"slices"
+	"time"
+
+	"github.com/miju-live/miju/media"
+	"github.com/miju-live/miju/remux/fmp4"
+)
+
+// cut is where all renditions begin a segment of the same number.
+type cut struct {
+	// number is the media sequence number of the segment that begins here.
+	number int64
+	// at is the first DTS of that segment.
+	at time.Duration
+	// set is what its frames decode with.
+	set *media.TrackSet
+	// discontinuity says that set does not continue the set of the cut before.
+	discontinuity bool
+	// sequence is the discontinuity sequence number of the segment.
+	sequence int64
+}
+
+// carries reports whether a frame may stand in a segment that begins here: it
+// is of the same epoch and decodes with the same record.
+func (c *cut) carries(f *media.Frame) bool {
+	return f.Set == c.set || f.Set.Epoch == c.set.Epoch && sameCoding(f.Track, c.set.First(f.Track.Kind()))
+}
+
+func sameCoding(a, b *media.Track) bool {
+	return a == b || a != nil && b != nil && a.Codec == b.Codec && bytes.Equal(a.Config, b.Config)
+}
+
+// continues reports whether all tracks of b go on where those of a end.
+func continues(a, b *media.TrackSet) bool {
+	return a == b || a.Epoch == b.Epoch &&
+		sameCoding(carried(a, media.KindVideo), carried(b, media.KindVideo)) &&
+		sameCoding(carried(a, media.KindAudio), carried(b, media.KindAudio))
+}
+
+// lead looks at a frame of the lead before it is put: it makes a cut where one
+// is due and returns false if the frame cannot be decoded from here.
+func (m *Muxer) lead(f *media.Frame) bool {
+	if !f.RandomAccess {
+		return len(m.cuts) > 0 && m.cuts[len(m.cuts)-1].carries(f)
+	}
+	if len(m.cuts) == 0 {
+		m.lastAccess = f.DTS
+		m.cut(f.DTS, f.Set)
+		return true
+	}
+	last := &m.cuts[len(m.cuts)-1]
+	if last.carries(f) {
+		m.longestGOP = max(m.longestGOP, f.DTS-m.lastAccess)
+	}
+	m.lastAccess = f.DTS
+	elapsed := f.DTS - last.at
+	// Do not wait for a later random access point that may come too late.
+	due := elapsed >= m.config.Segment || elapsed > 0 && elapsed+m.longestGOP > m.target
+	if !continues(last.set, f.Set) || due {
+		m.cut(f.DTS, f.Set)
+	}
+	return true
+}
+
+// cut begins a new segment at a DTS.
+func (m *Muxer) cut(at time.Duration, set *media.TrackSet) {
+	c := cut{number: m.config.First, at: at, set: set, sequence: m.config.First}
+	if n := len(m.cuts); n > 0 {
+		last := &m.cuts[n-1]
+		c.number = last.number + 1
+		c.discontinuity = !continues(last.set, set)
+		c.sequence = last.sequence
+		if c.discontinuity {
+			c.sequence++
+		}
+	}
+	m.cuts = append(m.cuts, c)
+	// A rendition that has had nothing for a whole segment has gaps instead,
+	// or its players would wait for it forever.
+	for _, s := range m.segmenters {
+		if next := s.number() + 1; next < c.number && at-m.cutOf(next).at >= m.config.Segment {
+			s.reach(next)
+		}
+	}
+}
+
+// cutOf returns the cut that a segment begins at.
+func (m *Muxer) cutOf(number int64) *cut { return &m.cuts[number-m.cuts[0].number] }
+
+// find returns the index of the cut that begins a frame's segment, -1 if none
+// carries it.
+func (m *Muxer) find(f *media.Frame) int {
+	for i := len(m.cuts) - 1; i >= 0; i-- {
+		c := &m.cuts[i]
+		if c.carries(f) && (f.DTS >= c.at || i == 0 || !m.cuts[i-1].carries(f)) {
+			return i
+		}
+	}
+	return -1
+}
+
+// trim forgets the cuts that every rendition has passed.
+func (m *Muxer) trim() {
+	passed := len(m.cuts) - 1
+	for _, s := range m.segmenters {
+		passed = min(passed, int(s.number()-m.cuts[0].number))
+	}
+	if passed > 0 {
+		m.cuts = slices.Delete(m.cuts, 0, passed)
+	}
+}
+
+// measure fixes the target duration and the part target from what came up to
+// the end of the first segment.
+func (m *Muxer) measure() {
+	last := &m.start[len(m.start)-1]
+	var times []time.Duration
+	var access, longest time.Duration
+	for i := range m.start {
+		if f := &m.start[i]; f.Track.Kind() == last.Track.Kind() {
+			if f.RandomAccess || f == last {
+				if len(times) > 0 {
+					longest = max(longest, f.DTS-access)
+				}
+				access = f.DTS
+			}
+			times = append(times, f.DTS)
+		}
+	}
+	m.target = roundUp(2*m.config.Segment, time.Second)
+	if longest > m.target {
+		m.target = longTarget
+	}
+	m.leadAtStart, m.frame = last.Track.Kind(), usualStep(times)
+	if last.Track.Kind() == media.KindAudio {
+		m.frame = media.AACFrameDuration(last.Track)
+	}
+	m.partTarget = min(m.partTargetFor(last.Track.Kind(), times), m.config.Segment)
+}
+
+// usualFrame returns how long a frame of a track lasts, 0 if that is not known.
+func (m *Muxer) usualFrame(t *media.Track) time.Duration {
+	switch {
+	case t.Kind() == media.KindAudio:
+		return media.AACFrameDuration(t)
+	case m.leadAtStart == media.KindVideo:
+		return m.frame
+	case t.FrameRate > 0:
+		return time.Duration(float64(time.Second) / t.FrameRate)
+	}
+	return 0
+}
+
+// partTargetFor returns the least whole number of frames that lasts as long as
+// configured, in milliseconds rounded up, which covers timestamps of whole
+// milliseconds: five frames of 23.976 fps are 208 or 209 ms apart.
+func (m *Muxer) partTargetFor(k media.Kind, times []time.Duration) time.Duration {
+	frame := m.frame
+	if frame <= 0 {
+		return m.config.Part
+	}
+	// A measured frame is off by a thousandth where timestamps are in ms.
+	n := max(1, (m.config.Part-frame/50+frame-1)/frame)
+	target := roundUp(n*frame-time.Millisecond/5, time.Millisecond)
+	if k == media.KindVideo {
+		for i := int(n); i < len(times); i++ {
+			// A longer span than that is a frame that did not come.
+			if span := times[i] - times[i-int(n)]; span < n*frame+frame/2 {
+				target = max(target, roundUp(span, time.Millisecond))
+			}
+		}
+	}
+	return target
+}
+
+// usualStep returns the time between two frames: the mean of those that are
+// near the median, so that rounded timestamps average out and a missing frame
+// does not count.
+func usualStep(times []time.Duration) time.Duration {
+	steps := make([]time.Duration, 0, len(times))
+	for i := 1; i < len(times); i++ {
+		steps = append(steps, times[i]-times[i-1])
+	}
+	if len(steps) == 0 {
+		return 0
+	}
+	slices.Sort(steps)
+	median := steps[len(steps)/2]
+	var sum, n time.Duration
+	for _, s := range steps {
+		if (s - median).Abs() <= median/4 {
+			sum += s
+			n++
+		}
+	}
+	return sum / n
+}
+
+func roundUp(d, unit time.Duration) time.Duration { return (d + unit - 1) / unit * unit }
+
+// ticksOf is fmp4.Ticks rounded down: what must not be exceeded.
+func ticksOf(d time.Duration, timescale uint32) int64 {
+	t := fmp4.Ticks(d, timescale)
+	if fmp4.Duration(t, timescale) > d {
+		t--
+	}
+	return t
+}

@@ -1,0 +1,282 @@
+package hls
+
+import (
+	"math"
+	"slices"
+	"time"
+
+	"github.com/miju-live/miju/media"
+	"github.com/miju-live/miju/remux/fmp4"
+)
+
+// gridTolerance is how far a sound frame's time may be from the end of the one
+// before and still be put there. RTMP and FLV round to milliseconds.
+const gridTolerance = 5 * time.Millisecond
+
+// spareSegments are kept beyond those listed, for requests under way.
+const spareSegments = 1
+
+// segmenter packages the frames of one rendition.
+type segmenter struct {
+	muxer *Muxer
+	kind  media.Kind
+	name  string
+
+	// done are the whole segments that are kept, oldest first; open grows.
+	done []*segment
+	open *segment
+	init *initSection
+
+	timescale  uint32
+	partTarget int64 // in ticks
+	frame      int64 // usual duration of a frame, in ticks
+	// pending is the newest frame, at pendingAt ticks: the next one tells its
+	// duration. Its Track is nil if there is none.
+	pending   media.Frame
+	pendingAt int64
+	// samples are the part that grows: from partStart to partEnd ticks.
+	samples            []fmp4.Sample
+	partStart, partEnd int64
+	sequence           uint32 // of the last part
+
+	// Measured over whole segments: peak is the highest bit rate of one.
+	peak      int
+	bytes     int
+	measured  time.Duration
+	frames    int // of the open segment
+	frameRate float64
+
+	dirty bool // there is something that no window has
+}
+
+// number is the media sequence number of the open segment, or of the one to come.
+func (s *segmenter) number() int64 {
+	switch {
+	case s.open != nil:
+		return s.open.number
+	case len(s.done) > 0:
+		return s.done[len(s.done)-1].number + 1
+	}
+	return s.muxer.cuts[0].number
+}
+
+// write takes the rendition's next frame, which stands in the segment number.
+func (s *segmenter) write(f *media.Frame, number int64) {
+	if s.open != nil && number < s.open.number { // later than a whole segment
+		s.muxer.stats.Dropped++
+		return
+	}
+	at := s.ticks(f)
+	switch {
+	case s.open == nil || number > s.open.number:
+		s.reach(number)
+		at = s.enter(f, at)
+	case s.pending.Track == nil: // the first frame after a gap was decided
+		at = s.enter(f, at)
+	default:
+		s.push(at)
+	}
+	s.pending, s.pendingAt = *f, at
+}
+
+// ticks places a frame on the rendition's timescale: sound right behind the
+// frame before if it is as near as rounded timestamps are, and never back.
+func (s *segmenter) ticks(f *media.Frame) int64 {
+	at := max(0, fmp4.Ticks(f.DTS, s.timescale))
+	if s.pending.Track == nil || s.timescale == 0 {
+		return at
+	}
+	next := s.pendingAt + s.frame
+	if s.kind == media.KindAudio && s.pending.Set.Epoch == f.Set.Epoch &&
+		fmp4.Duration(max(at-next, next-at), s.timescale) <= gridTolerance {
+		return next
+	}
+	return max(at, s.pendingAt+1)
+}
+
+// reach closes segments up to the one before number and opens that. Those in
+// between hold no frame and are gaps.
+func (s *segmenter) reach(number int64) {
+	for s.open == nil || s.open.number < number {
+		c := s.muxer.cutOf(number)
+		if s.open != nil {
+			c = s.muxer.cutOf(s.open.number + 1)
+			s.finish(c)
+		}
+		s.open = &segment{
+			number: c.number, sequence: c.sequence, discontinuity: c.discontinuity && len(s.done) > 0,
+			wall: c.set.Anchor.At(c.at),
+		}
+	}
+}
+
+// enter begins the open segment with its first frame and returns the frame's
+// ticks, on the timescale that this may have changed.
+func (s *segmenter) enter(f *media.Frame, at int64) int64 {
+	if s.init == nil || !sameCoding(s.init.track, f.Track) {
+		data, err := fmp4.AppendInit(nil, f.Track)
+		if err != nil { // carried lets no such track in
+			s.muxer.stats.Dropped++
+		}
+		s.init = &initSection{name: initName(s.name, s.open.number), track: f.Track, data: data}
+		s.timescale = fmp4.Timescale(f.Track)
+		s.partTarget = ticksOf(s.muxer.partTarget, s.timescale)
+		if usual := s.muxer.usualFrame(f.Track); s.frame == 0 || s.kind == media.KindAudio {
+			s.frame = fmp4.Ticks(usual, s.timescale)
+		}
+		at = max(0, fmp4.Ticks(f.DTS, s.timescale))
+	}
+	s.open.init = s.init
+	s.open.wall = f.Set.Anchor.At(f.PTS)
+	if !f.RandomAccess {
+		s.muxer.dependent = true
+		s.muxer.stats.Forced++
+	}
+	s.partStart, s.partEnd = at, at
+	return at
+}
+
+// push makes the pending frame a sample that lasts up to next, and closes the
+// part when it is full.
+func (s *segmenter) push(next int64) {
+	f := &s.pending
+	if len(s.samples) > 0 && next-s.partStart > s.partTarget {
+		s.closePart(false)
+	}
+	s.samples = append(s.samples, fmp4.Sample{
+		Duration:        uint32(min(next-s.pendingAt, math.MaxUint32)),
+		CompositionTime: int32(fmp4.Ticks(f.PTS, s.timescale) - fmp4.Ticks(f.DTS, s.timescale)),
+		Sync:            f.RandomAccess,
+		Data:            f.Data,
+	})
+	s.frames++
+	s.partEnd = next
+	// Nine tenths: the next frame may come a little early.
+	if s.partEnd-s.partStart+s.frame*9/10 > s.partTarget {
+		s.closePart(false)
+	}
+}
+
+// closePart makes a part of the samples. final says that its segment ends.
+func (s *segmenter) closePart(final bool) {
+	ticks := s.partEnd - s.partStart
+	p := part{duration: fmp4.Duration(ticks, s.timescale)}
+	for i := range s.samples {
+		p.independent = p.independent || s.samples[i].Sync
+	}
+	stats := &s.muxer.stats
+	if ticks > s.partTarget {
+		stats.LongParts++
+		p.duration = s.muxer.partTarget
+	}
+	if !final && !p.independent && ticks < s.partTarget*85/100 {
+		stats.ShortParts++
+	}
+	s.sequence++
+	p.data = fmp4.AppendPart(make([]byte, 0, fmp4.PartSize(s.samples)), s.sequence, uint64(s.partStart), s.samples)
+	clear(s.samples)
+	s.samples = s.samples[:0]
+
+	o := s.open
+	o.partLines = appendPart(o.partLines, s.name, o.number, len(o.parts), &p)
+	o.parts = append(o.parts, p)
+	o.duration += fmp4.Duration(s.partEnd, s.timescale) - fmp4.Duration(s.partStart, s.timescale)
+	o.size += len(p.data)
+	s.partStart = s.partEnd
+	stats.Parts++
+	s.dirty = true
+}
+
+// finish closes the open segment, whose time ends at next; nil is the end of
+// the stream.
+func (s *segmenter) finish(next *cut) {
+	o := s.open
+	if s.pending.Track != nil {
+		s.push(s.lastEnd(next))
+		if len(s.samples) > 0 {
+			s.closePart(true)
+		}
+		s.pending = media.Frame{}
+	}
+	if len(o.parts) == 0 {
+		o.gap = true
+		if next == nil {
+			s.open = nil
+			return
+		}
+		o.duration = next.at - s.muxer.cutOf(o.number).at
+		s.muxer.stats.Gaps++
+	}
+	s.measure()
+	o.chunks = make([][]byte, len(o.parts))
+	for i := range o.parts {
+		o.chunks[i] = o.parts[i].data
+	}
+	o.tail = appendSegment(nil, s.name, o)
+	s.done = append(s.done, o)
+	s.open = nil
+	s.muxer.stats.Segments++
+	s.dirty = true
+	s.expire()
+}
+
+// lastEnd returns where the pending frame, the last of its segment, ends.
+func (s *segmenter) lastEnd(next *cut) int64 {
+	usual := s.pendingAt + max(1, s.frame)
+	if next == nil || next.discontinuity {
+		return usual
+	}
+	if s.kind == media.KindAudio { // the next frame may be anywhere behind the cut
+		return usual
+	}
+	return max(fmp4.Ticks(next.at, s.timescale), s.pendingAt+1)
+}
+
+// measure takes the figures of the segment that has just become whole.
+func (s *segmenter) measure() {
+	o := s.open
+	if o.gap || o.duration <= 0 {
+		return
+	}
+	s.bytes += o.size
+	s.measured += o.duration
+	if o.duration >= s.muxer.config.Segment/2 || s.peak == 0 {
+		s.peak = max(s.peak, bitRate(o.size, o.duration))
+	}
+	if s.kind == media.KindVideo {
+		s.frame = fmp4.Ticks(o.duration, s.timescale) / int64(s.frames)
+		s.frameRate = float64(s.frames) / o.duration.Seconds()
+	}
+	s.frames = 0
+}
+
+func bitRate(bytes int, d time.Duration) int {
+	return int(math.Ceil(float64(bytes) * 8 / d.Seconds()))
+}
+
+// expire forgets what the playlist does not list any more, but for a spare.
+func (s *segmenter) expire() {
+	if drop := s.listedFrom() - spareSegments; drop > 0 {
+		s.done = slices.Delete(s.done, 0, drop)
+	}
+}
+
+// listedFrom returns the index in done of the first segment to list: the rest
+// lasts as long as the window.
+func (s *segmenter) listedFrom() int {
+	window := max(s.muxer.config.Window, 6*s.muxer.target)
+	var sum time.Duration
+	for i := len(s.done) - 1; i >= 0; i-- {
+		if sum += s.done[i].duration; sum >= window {
+			return i
+		}
+	}
+	return 0
+}
+
+func (s *segmenter) close() {
+	if s.open != nil {
+		s.finish(nil)
+	}
+	s.dirty = true
+}
