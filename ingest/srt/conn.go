@@ -1,0 +1,220 @@
+package srt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	gosrt "github.com/datarhei/gosrt"
+
+	"github.com/miju-live/miju/auth"
+	"github.com/miju-live/miju/ingest"
+	"github.com/miju-live/miju/media"
+	"github.com/miju-live/miju/remux/mpegts"
+)
+
+// maxDecision is how late a caller may be answered: libsrt's give up after 3 s,
+// and gosrt does not notice that they have.
+const maxDecision = 2500 * time.Millisecond
+
+var (
+	errTooLate   = errors.New("answered too late, the caller has given up")
+	errCut       = errors.New("the encoder has fallen silent")
+	errEncrypted = fmt.Errorf("%w: the caller encrypts, and no passphrase is known", ingest.ErrBadRequest)
+)
+
+// conn is one caller.
+type conn struct {
+	listener *Listener
+	request  gosrt.ConnRequest
+	came     time.Time
+	remote   net.Addr
+	demuxer  *mpegts.Demuxer
+	// arrival is when the newest packet came.
+	arrival time.Time
+	// peerEnded says that the encoder ended the connection itself.
+	peerEnded atomic.Bool
+
+	mu       sync.Mutex
+	srt      gosrt.Conn // nil until Admit
+	answered bool
+	closed   bool
+	deadline time.Time
+	expired  bool
+	timer    *time.Timer
+}
+
+var _ ingest.Conn = (*conn)(nil)
+
+func newConn(l *Listener, request gosrt.ConnRequest) *conn {
+	return &conn{listener: l, request: request, came: time.Now(), remote: request.RemoteAddr(), demuxer: mpegts.NewDemuxer()}
+}
+
+func (c *conn) Protocol() string { return "srt" }
+
+func (c *conn) RemoteAddr() net.Addr { return c.remote }
+
+// Handshake does not wait: the caller's wish came with the connection.
+func (c *conn) Handshake(context.Context) (auth.Request, error) {
+	r, err := parseStreamID(c.request.StreamId())
+	r.Protocol, r.RemoteAddr = c.Protocol(), c.remote.String()
+	if err == nil && c.request.IsEncrypted() {
+		err = errEncrypted
+	}
+	return r, err
+}
+
+func (c *conn) Admit() error {
+	if waited := time.Since(c.came); waited > maxDecision {
+		return fmt.Errorf("SRT caller: %w (%v)", errTooLate, waited.Round(time.Millisecond))
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.ended(); err != nil {
+		return err
+	}
+	s, err := c.listener.accept(c)
+	if err != nil {
+		return fmt.Errorf("SRT caller: %w", err)
+	}
+	c.srt, c.answered = s, true
+	return nil
+}
+
+func (c *conn) Reject(err error) {
+	c.mu.Lock()
+	first := !c.answered
+	c.answered = true
+	c.mu.Unlock()
+	if first {
+		c.request.Reject(rejection(err))
+	}
+	// Once it is connected, SRT has no word for why.
+	c.Close()
+}
+
+func (c *conn) ReadFrame() (media.Frame, error) {
+	for {
+		if f, ok := c.demuxer.Next(); ok {
+			f.Arrival = c.arrival
+			return f, nil
+		}
+		p, err := c.srt.ReadPacket()
+		if err != nil {
+			if err = c.why(err); err == io.EOF {
+				// The end of the last picture is the end of the stream.
+				c.demuxer.Flush()
+				if f, ok := c.demuxer.Next(); ok {
+					f.Arrival = c.arrival
+					return f, nil
+				}
+			}
+			return media.Frame{}, err
+		}
+		c.arrival = time.Now()
+		err = c.demuxer.Write(p.Data())
+		p.Decommission()
+		if err != nil {
+			return media.Frame{}, demuxError(err)
+		}
+	}
+}
+
+// why finds out what a failed read means: gosrt only knows io.EOF.
+func (c *conn) why(err error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if ended := c.ended(); ended != nil {
+		return ended
+	}
+	switch {
+	case c.listener.isClosed():
+		return fmt.Errorf("SRT read: %w", ingest.ErrClosing)
+	case c.peerEnded.Load():
+		return io.EOF
+	case err == io.EOF:
+		return fmt.Errorf("SRT read: %w", errCut)
+	}
+	return fmt.Errorf("SRT read: %w", err)
+}
+
+// ended tells whether this side has ended the connection. c.mu is held.
+func (c *conn) ended() error {
+	switch {
+	case c.expired || !c.deadline.IsZero() && !time.Now().Before(c.deadline):
+		return fmt.Errorf("SRT read: %w", os.ErrDeadlineExceeded)
+	case c.closed:
+		return fmt.Errorf("SRT read: %w", net.ErrClosed)
+	}
+	return nil
+}
+
+func demuxError(err error) error {
+	switch {
+	case errors.Is(err, mpegts.ErrNoTracks):
+		return fmt.Errorf("%w: %w", ingest.ErrNoTracks, err)
+	case errors.Is(err, mpegts.ErrTooLarge):
+		return fmt.Errorf("%w: %w", ingest.ErrTooLarge, err)
+	}
+	return fmt.Errorf("%w: %w", ingest.ErrBadRequest, err)
+}
+
+func (c *conn) Tracks() (tracks []*media.Track, complete bool) { return c.demuxer.Tracks() }
+
+// SetReadDeadline closes an admitted connection when the deadline has passed:
+// nothing else ends a read of gosrt's, whose own deadlines do nothing.
+func (c *conn) SetReadDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.deadline = t
+	switch {
+	case t.IsZero():
+		if c.timer != nil {
+			c.timer.Stop()
+		}
+	case c.timer == nil:
+		c.timer = time.AfterFunc(time.Until(t), c.expire)
+	default:
+		c.timer.Reset(time.Until(t))
+	}
+	return nil
+}
+
+func (c *conn) expire() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.deadline.IsZero() || time.Now().Before(c.deadline) {
+		return // moved meanwhile
+	}
+	if c.srt != nil {
+		c.expired = true
+		c.srt.Close()
+	}
+}
+
+func (c *conn) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil
+	}
+	c.closed = true
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+	if !c.answered {
+		c.answered = true
+		c.request.Reject(rejectInternal)
+	}
+	c.listener.forget(c)
+	if c.srt != nil {
+		return c.srt.Close()
+	}
+	return nil
+}

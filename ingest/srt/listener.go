@@ -1,0 +1,149 @@
+// Package srt speaks SRT with encoders that send MPEG-TS.
+package srt
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	gosrt "github.com/datarhei/gosrt"
+
+	"github.com/miju-live/miju/ingest"
+)
+
+// Config is what an operator sets.
+type Config struct {
+	Listen  string        `flag:"srt" group:"network" help:"UDP address for encoders that send SRT; empty turns it off"`
+	Latency time.Duration `flag:"srt-latency" group:"latency" help:"how long SRT waits for lost packets to be sent again, unless the encoder asks for more; 3 to 4 round trips are usual" min:"20ms" max:"8s"`
+}
+
+// DefaultConfig listens on port 8890 with SRT's own latency.
+func DefaultConfig() Config {
+	return Config{Listen: ":8890", Latency: 120 * time.Millisecond}
+}
+
+// Listener brings SRT callers. All its connections share one UDP socket, so
+// its Close ends them too.
+type Listener struct {
+	srt gosrt.Listener
+
+	mu     sync.Mutex
+	closed bool
+	// admitted finds connections by their SRT socket ID.
+	admitted map[uint32]*conn
+}
+
+var _ ingest.Listener = (*Listener)(nil)
+
+// Listen opens the UDP port. A port that is taken is an error that wraps
+// syscall.EADDRINUSE.
+func Listen(c Config) (*Listener, error) {
+	addr, err := net.ResolveUDPAddr("udp", c.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("SRT listener on %s: %w", c.Listen, err)
+	}
+	// gosrt sets SO_REUSEADDR, with which UDP sockets silently share a port.
+	// One without it tells whether somebody is there.
+	if addr.Port != 0 {
+		probe, err := net.ListenUDP("udp", addr)
+		if err != nil {
+			return nil, fmt.Errorf("SRT listener on %s: %w", c.Listen, err)
+		}
+		probe.Close()
+	}
+	l := &Listener{admitted: make(map[uint32]*conn)}
+	config := gosrt.DefaultConfig()
+	config.ReceiverLatency = c.Latency
+	config.Logger = observer{l}
+	if l.srt, err = gosrt.Listen("srt", addr.String(), config); err != nil {
+		return nil, fmt.Errorf("SRT listener on %s: %w", c.Listen, err)
+	}
+	return l, nil
+}
+
+// Addr returns the UDP address.
+func (l *Listener) Addr() net.Addr { return l.srt.Addr() }
+
+// Accept waits for the next caller. gosrt has its handshake by then, but for
+// the answer.
+func (l *Listener) Accept() (ingest.Conn, error) {
+	request, err := l.srt.Accept2()
+	if err != nil {
+		// All errors are for good: gosrt reads no more.
+		if errors.Is(err, gosrt.ErrListenerClosed) {
+			return nil, fmt.Errorf("SRT listener: %w", net.ErrClosed)
+		}
+		return nil, fmt.Errorf("SRT listener: %w: %w", net.ErrClosed, err)
+	}
+	return newConn(l, request), nil
+}
+
+// Close ends Accept and all connections. Encoders are told.
+func (l *Listener) Close() error {
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
+	l.srt.Close()
+	return nil
+}
+
+func (l *Listener) isClosed() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.closed
+}
+
+// accept answers a caller with yes. It and Close exclude each other, for
+// gosrt would let a connection in that its Close does not see.
+func (l *Listener) accept(c *conn) (gosrt.Conn, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return nil, ingest.ErrClosing
+	}
+	l.admitted[c.request.SocketId()] = c
+	s, err := c.request.Accept()
+	if err != nil {
+		delete(l.admitted, c.request.SocketId())
+	}
+	return s, err
+}
+
+func (l *Listener) forget(c *conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.admitted, c.request.SocketId())
+}
+
+// topicShutdown is under which gosrt reports the peer's shutdown packet.
+const topicShutdown = "control:recv:shutdown:dump"
+
+// observer is gosrt's logger. To gosrt's Read a peer that said goodbye and one
+// that fell silent are the same io.EOF; its log is where they differ.
+type observer struct{ l *Listener }
+
+var _ gosrt.Logger = observer{}
+
+// HasTopic is for callers that ask first.
+func (observer) HasTopic(topic string) bool { return topic == topicShutdown }
+
+// Print notes which connection was ended by its peer. gosrt calls it for every
+// packet.
+func (o observer) Print(topic string, socketID uint32, _ int, _ func() string) {
+	if topic != topicShutdown {
+		return
+	}
+	o.l.mu.Lock()
+	defer o.l.mu.Unlock()
+	if c := o.l.admitted[socketID]; c != nil {
+		c.peerEnded.Store(true)
+	}
+}
+
+// Listen is not used.
+func (observer) Listen() <-chan gosrt.Log { return nil }
+
+// Close does nothing.
+func (observer) Close() {}

@@ -1,0 +1,214 @@
+package srt
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/miju-live/miju/auth"
+	"github.com/miju-live/miju/ingest"
+	"github.com/miju-live/miju/media"
+	"github.com/miju-live/miju/remux/mpegts"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// listen opens a listener on a free port of the loopback address.
+func listen(t *testing.T) *Listener {
+	t.Helper()
+	c := DefaultConfig()
+	c.Listen = "127.0.0.1:0"
+	l, err := Listen(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l
+}
+
+// srtURL is what ffmpeg and srt-live-transmit call l by.
+func srtURL(l *Listener, streamID string) string {
+	u := "srt://" + l.Addr().String() + "?pkt_size=1316"
+	if streamID != "" {
+		u += "&streamid=" + url.QueryEscape(streamID)
+	}
+	return u
+}
+
+// client starts a program that is ended with the test. The returned function
+// waits for it and gives its output.
+func client(t *testing.T, name string, args ...string) (output func() string) {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		t.Skipf("%s is not installed", name)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	cmd := exec.CommandContext(ctx, path, args...)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		cmd.Wait()
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-done
+	})
+	return func() string {
+		<-done
+		return out.String()
+	}
+}
+
+// accept takes the next caller through its handshake.
+func accept(t *testing.T, l *Listener) (ingest.Conn, auth.Request, error) {
+	t.Helper()
+	c, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	c.SetReadDeadline(time.Now().Add(20 * time.Second))
+	r, err := c.Handshake(context.Background())
+	return c, r, err
+}
+
+// readAll reads frames up to the end.
+func readAll(c ingest.Conn) (frames []media.Frame, err error) {
+	for {
+		f, err := c.ReadFrame()
+		if err != nil {
+			return frames, err
+		}
+		frames = append(frames, f)
+	}
+}
+
+// muxed makes a transport stream of a clip and returns its frames.
+func muxed(t *testing.T, clip string) (file string, frames []media.Frame) {
+	t.Helper()
+	file = filepath.Join(t.TempDir(), "clip.ts")
+	if out := client(t, "ffmpeg", "-v", "error", "-i", "../../testdata/"+clip, "-t", "8", "-c", "copy", "-f", "mpegts", file)(); out != "" {
+		t.Fatal(out)
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := mpegts.NewDemuxer()
+	if err := d.Write(b); err != nil {
+		t.Fatal(err)
+	}
+	d.Flush()
+	for f, ok := d.Next(); ok; f, ok = d.Next() {
+		frames = append(frames, f)
+	}
+	return file, frames
+}
+
+var clips = []struct {
+	name   string
+	tracks string
+	frames int
+}{
+	{"h264-aac.flv", "1 avc1.64001e, 2 mp4a.40.2", 615},
+	{"h264-bframes-aac.flv", "1 avc1.64001e, 2 mp4a.40.2", 615},
+	{"h265-aac.mp4", "1 hvc1.1.6.L63.90, 2 mp4a.40.2", 615},
+	{"video-only.flv", "1 avc1.64001e", 240},
+	{"audio-only.m4a", "2 mp4a.40.2", 344},
+}
+
+// TestClipsComeThroughWhole pushes every clip with ffmpeg and srt-live-transmit
+// and compares what arrives with the file.
+func TestClipsComeThroughWhole(t *testing.T) {
+	for _, c := range clips {
+		for _, program := range []string{"ffmpeg", "srt-live-transmit"} {
+			if program != "ffmpeg" && !strings.HasPrefix(c.name, "h26") {
+				continue
+			}
+			t.Run(program+" "+c.name, func(t *testing.T) {
+				t.Parallel()
+				file, want := muxed(t, c.name)
+				if len(want) != c.frames && len(want) != c.frames+1 {
+					t.Fatalf("%d frames in the file, want %d", len(want), c.frames)
+				}
+				l := listen(t)
+				if program == "ffmpeg" {
+					client(t, "ffmpeg", "-v", "error", "-readrate", "4", "-i", "../../testdata/"+c.name, "-t", "8", "-c", "copy", "-f", "mpegts", srtURL(l, "#!::r=live/alice,m=publish"))
+				} else {
+					relay(t, l, file)
+				}
+				checkClip(t, l, c.tracks, want)
+			})
+		}
+	}
+}
+
+// relay sends a file to l through srt-live-transmit, which gets it by UDP.
+func relay(t *testing.T, l *Listener, file string) {
+	t.Helper()
+	free, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	udp := free.LocalAddr().String()
+	free.Close()
+	client(t, "srt-live-transmit", "-q", "-t", "3", "udp://"+udp, srtURL(l, "publish:live/alice"))
+	client(t, "ffmpeg", "-v", "error", "-readrate", "4", "-i", file, "-c", "copy", "-f", "mpegts", "-muxdelay", "0.7", "udp://"+udp+"?pkt_size=1316")
+}
+
+func checkClip(t *testing.T, l *Listener, tracks string, want []media.Frame) {
+	t.Helper()
+	c, r, err := accept(t, l)
+	if err != nil || r.Action != auth.Publish || r.Key.String() != "live/alice" || r.Protocol != "srt" {
+		t.Fatal(r, err)
+	}
+	if err := c.Admit(); err != nil {
+		t.Fatal(err)
+	}
+	got, err := readAll(c)
+	if err != io.EOF {
+		t.Errorf("the end is %v, want io.EOF", err)
+	}
+	known, complete := c.Tracks()
+	var names []string
+	for _, tr := range known {
+		names = append(names, fmt.Sprint(tr.ID, " ", tr.CodecString()))
+	}
+	if s := strings.Join(names, ", "); s != tracks || !complete {
+		t.Errorf("tracks %s, complete %v, want %s", s, complete, tracks)
+	}
+	checkFrames(t, got, want)
+}
+
+// checkFrames compares frames one by one. The very end may be missing: gosrt
+// drops what it still holds back for its latency when the encoder closes.
+func checkFrames(t *testing.T, got, want []media.Frame) {
+	t.Helper()
+	if len(got) < len(want)*4/5 || len(got) > len(want) {
+		t.Fatalf("%d frames, want %d", len(got), len(want))
+	}
+	for i, f := range got {
+		w := want[i]
+		if !bytes.Equal(f.Data, w.Data) || f.DTS != w.DTS || f.PTS != w.PTS || f.RandomAccess != w.RandomAccess ||
+			f.Track.ID != w.Track.ID || !bytes.Equal(f.Track.Config, w.Track.Config) || f.Arrival.IsZero() {
+			t.Fatalf("frame %d: track %d at %v, %d bytes; want track %d at %v, %d bytes", i, f.Track.ID, f.DTS, len(f.Data), w.Track.ID, w.DTS, len(w.Data))
+		}
+	}
+}
