@@ -87,12 +87,6 @@ type Muxer struct {
 // NewMuxer returns a Muxer without a frame.
 func NewMuxer(c Config) *Muxer { return &Muxer{config: c} }
 
-// Carries reports whether a track set has a track that HLS can carry here:
-// H.264, H.265 or AAC as the default of its kind.
-func Carries(s *media.TrackSet) bool {
-	return carried(s, media.KindVideo) != nil || carried(s, media.KindAudio) != nil
-}
-
 // carried returns the default track of a kind if it can be carried.
 func carried(s *media.TrackSet, k media.Kind) *media.Track {
 	t := s.First(k)

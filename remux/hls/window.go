@@ -35,6 +35,9 @@ func (w *Window) Rendition(name string) *Rendition {
 	return nil
 }
 
+// Renditions returns all renditions.
+func (w *Window) Renditions() []*Rendition { return w.renditions }
+
 // File is an initialization section, a part or a segment. Its bytes must not
 // be changed.
 type File struct {
@@ -70,14 +73,21 @@ func (w *Window) Hinted(name string) bool {
 type Rendition struct {
 	name            string
 	segments        []*segment // whole ones, oldest first
-	open            int64      // media sequence number of the one that grows
-	parts           []part     // of that
+	firstListed     int64
+	open            int64  // media sequence number of the one that grows
+	parts           []part // of that
 	init            *initSection
 	ended           bool
 	limit           int // Advance Part Limit
 	hint            string
 	playlist, delta []byte
 }
+
+// Name returns the rendition's name: its media playlist is name.m3u8.
+func (r *Rendition) Name() string { return r.name }
+
+// Lists reports whether the playlist reaches back to a media sequence number.
+func (r *Rendition) Lists(msn int64) bool { return msn >= r.firstListed }
 
 // Playlist returns the media playlist.
 func (r *Rendition) Playlist() []byte { return r.playlist }
@@ -273,7 +283,7 @@ func (w *Window) rendition(name string) *Rendition {
 // render makes the immutable form of the rendition.
 func (s *segmenter) render() *Rendition {
 	r := &Rendition{
-		name: s.name, segments: slices.Clone(s.done), open: s.number(), init: s.init, ended: s.muxer.ended,
+		name: s.name, segments: slices.Clone(s.done), firstListed: s.done[s.listedFrom()].number, open: s.number(), init: s.init, ended: s.muxer.ended,
 		limit: 3,
 	}
 	if s.open != nil {
