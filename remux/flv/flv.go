@@ -1,0 +1,110 @@
+// Package flv knows the FLV container and the message bodies that RTMP shares
+// with it, both ways (Adobe Flash Video File Format 10.1, annex E; Enhanced
+// RTMP v2).
+package flv
+
+import (
+	"errors"
+	"time"
+
+	"github.com/miju-live/miju/media"
+)
+
+// The types of tags, and of RTMP messages (E.4.1).
+const (
+	TypeAudio  = 8
+	TypeVideo  = 9
+	TypeScript = 18
+)
+
+// MaxBody is the largest body that a tag can hold, in bytes: its size has 24
+// bits.
+const MaxBody = 1<<24 - 1
+
+// maxScript bounds script data, in bytes. Metadata of encoders has under 1 kB,
+// that of a file with an index of random access points up to 18 bytes for each.
+const maxScript = 256 << 10
+
+var (
+	// ErrMalformed is wrapped by errors that mean "this is not FLV, or is cut
+	// short".
+	ErrMalformed = errors.New("malformed FLV")
+	// ErrTooLarge is wrapped by errors that mean "script data over a bound".
+	ErrTooLarge = errors.New("FLV script data over a bound")
+)
+
+// Packing is how H.265 is put into tags. Every other codec here has one form.
+type Packing uint8
+
+// The packings.
+const (
+	// Enhanced is the "hvc1" of Enhanced RTMP.
+	Enhanced Packing = iota
+	// Legacy is codec id 12 in the header of H.264, which is in no standard
+	// and in many players.
+	Legacy
+)
+
+// Carries reports whether a tag can hold the codec.
+func Carries(c media.Codec) bool {
+	switch c {
+	case media.H264, media.H265, media.AAC, media.Script:
+		return true
+	}
+	return false
+}
+
+// Codec ids of video and sound formats (E.4.3.1, E.4.2.1), and what Enhanced
+// RTMP and custom add.
+const (
+	videoH264   = 7
+	videoH265   = 12
+	soundExHead = 9
+	soundAAC    = 10
+	exVideo     = 0x80
+)
+
+// Frame types (E.4.3.1). Encoders of Enhanced RTMP exist that leave it 0.
+const (
+	frameKey        = 1
+	frameInter      = 2
+	frameDisposable = 3
+	frameCommand    = 5
+)
+
+// AVCPacketType and AACPacketType (E.4.3.1, E.4.2.1): the same numbers.
+const (
+	packetSequenceHeader = 0
+	packetCoded          = 1
+)
+
+// VideoPacketType and AudioPacketType of Enhanced RTMP.
+const (
+	exSequenceStart = 0
+	exCodedFrames   = 1
+	exSequenceEnd   = 2
+	exCodedFramesX  = 3
+	exMetadata      = 4 // of sound: MultichannelConfig
+	exMultitrack    = 6 // of sound: 5
+	exModEx         = 7
+)
+
+const (
+	tagHeaderSize = 11
+	trailerSize   = 4
+)
+
+// fourCC is four characters as Enhanced RTMP puts them on the wire.
+type fourCC uint32
+
+const (
+	fourCCAVC  fourCC = 'a'<<24 | 'v'<<16 | 'c'<<8 | '1'
+	fourCCHEVC fourCC = 'h'<<24 | 'v'<<16 | 'c'<<8 | '1'
+	fourCCAAC  fourCC = 'm'<<24 | 'p'<<16 | '4'<<8 | 'a'
+)
+
+// milliseconds rounds a time to FLV's unit. It wraps after 49.7 days, as the
+// 32 bits of FLV and RTMP do; nothing is before 0.
+func milliseconds(d time.Duration) int64 {
+	return int64((max(d, 0) + time.Millisecond/2) / time.Millisecond)
+}

@@ -1,0 +1,154 @@
+package flv
+
+import (
+	"fmt"
+
+	"github.com/miju-live/miju/media"
+	"github.com/miju-live/miju/remux/amf0"
+)
+
+const (
+	nameMetadata   = "onMetaData"
+	nameSetData    = "@setDataFrame"
+	nameClearData  = "@clearDataFrame"
+	audioBits      = 16 // AAC has none; the field is for PCM, and all write 16
+	encoderName    = "Miju"
+	bitsPerKilobit = 1000
+)
+
+// AppendMetadata appends a whole script tag at timestamp 0, onMetaData (E.5),
+// that describes the first video and the first audio track.
+func AppendMetadata(dst []byte, tracks []*media.Track, p Packing) []byte {
+	set := media.TrackSet{Tracks: tracks}
+	video, audio := set.First(media.KindVideo), set.First(media.KindAudio)
+	m := amf0.ECMAArray{
+		{Name: "hasVideo", Value: amf0.Boolean(video != nil)},
+		{Name: "hasAudio", Value: amf0.Boolean(audio != nil)},
+	}
+	number := func(name string, n float64) {
+		if n > 0 {
+			m = append(m, amf0.Property{Name: name, Value: amf0.Number(n)})
+		}
+	}
+	if video != nil {
+		number("width", float64(video.Width))
+		number("height", float64(video.Height))
+		number("framerate", video.FrameRate)
+		number("videocodecid", videoCodecID(video.Codec, p))
+		number("videodatarate", float64(video.Bitrate)/bitsPerKilobit)
+	}
+	if audio != nil {
+		number("audiocodecid", soundAAC)
+		number("audiosamplerate", float64(audio.SampleRate))
+		number("audiosamplesize", audioBits)
+		number("audiochannels", float64(audio.Channels))
+		m = append(m, amf0.Property{Name: "stereo", Value: amf0.Boolean(audio.Channels >= 2)})
+		number("audiodatarate", float64(audio.Bitrate)/bitsPerKilobit)
+	}
+	m = append(m, amf0.Property{Name: "encoder", Value: amf0.String(encoderName)})
+	body := amf0.Append(nil, amf0.String(nameMetadata), m)
+	dst = appendTagHeader(dst, TypeScript, len(body), 0)
+	return appendTrailer(append(dst, body...), len(body))
+}
+
+func videoCodecID(c media.Codec, p Packing) float64 {
+	switch {
+	case c == media.H264:
+		return videoH264
+	case c == media.H265 && p == Legacy:
+		return videoH265
+	case c == media.H265:
+		return float64(fourCCHEVC)
+	}
+	return 0
+}
+
+// promise is what an encoder's onMetaData says of what will come.
+type promise struct {
+	video, audio bool
+	// frameRate is in frames per second, the bitrates in bits per second; 0 if
+	// it does not tell.
+	frameRate                  float64
+	videoBitrate, audioBitrate int
+}
+
+// cutScript splits script data into its name and the values that make a frame
+// of it: the name and what follows, without the envelope that RTMP encoders
+// put around it.
+func cutScript(body []byte) (name string, frame, values []byte, err error) {
+	if len(body) > maxScript {
+		return "", nil, nil, fmt.Errorf("%w: %d bytes", ErrTooLarge, len(body))
+	}
+	d := amf0.NewDecoder(body)
+	for frame = body; ; frame = d.Rest() {
+		v, err := d.Next()
+		if err != nil {
+			return "", nil, nil, fmt.Errorf("%w: name of script data: %w", ErrMalformed, err)
+		}
+		s, ok := v.(amf0.String)
+		if !ok {
+			return "", nil, nil, fmt.Errorf("%w: script data without a name", ErrMalformed)
+		}
+		if s != nameSetData {
+			return string(s), frame, d.Rest(), nil
+		}
+	}
+}
+
+// readPromise reads what follows the name onMetaData. Without an object it
+// promises nothing.
+func readPromise(values []byte) (promise, error) {
+	var p promise
+	all, err := amf0.Decode(values)
+	if err != nil {
+		return p, fmt.Errorf("%w: onMetaData: %w", ErrMalformed, err)
+	}
+	if len(all) == 0 {
+		return p, nil
+	}
+	o, _ := amf0.AsObject(all[0])
+	p.video = promises(o, "videocodecid", "hasVideo", "width", "height")
+	p.audio = promises(o, "audiocodecid", "hasAudio", "audiosamplerate", "audiochannels")
+	if n, ok := o.Get("framerate").(amf0.Number); ok && n >= 1 && n <= 480 {
+		p.frameRate = float64(n)
+	}
+	p.videoBitrate = bitrate(o.Get("videodatarate"))
+	p.audioBitrate = bitrate(o.Get("audiodatarate"))
+	return p, nil
+}
+
+// promises goes by the codec's id where it is given. That is a number, a
+// FourCC as a number, or with old encoders its name; 0 is how some say "none".
+// Sound format 0 is PCM too, but not from an encoder of today.
+func promises(o amf0.Object, id string, others ...string) bool {
+	if v := o.Get(id); v != nil {
+		return positive(v)
+	}
+	for _, name := range others {
+		if positive(o.Get(name)) {
+			return true
+		}
+	}
+	return false
+}
+
+func positive(v amf0.Value) bool {
+	switch v := v.(type) {
+	case amf0.Number:
+		return v > 0
+	case amf0.Boolean:
+		return bool(v)
+	case amf0.String:
+		return v != ""
+	}
+	return false
+}
+
+// bitrate reads kbit/s as bits per second; a number that is none of a live
+// stream is 0.
+func bitrate(v amf0.Value) int {
+	if n, ok := v.(amf0.Number); ok && n > 0 && n < 1e6 {
+		return int(n * bitsPerKilobit)
+	}
+	return 0
+}
