@@ -23,6 +23,9 @@ import (
 // and gosrt does not notice that they have.
 const maxDecision = 2500 * time.Millisecond
 
+// maxHold bounds how long the last packets are waited for.
+const maxHold = 8 * time.Second
+
 var (
 	errTooLate   = errors.New("answered too late, the caller has given up")
 	errCut       = errors.New("the encoder has fallen silent")
@@ -40,6 +43,8 @@ type conn struct {
 	arrival time.Time
 	// peerEnded says that the encoder ended the connection itself.
 	peerEnded atomic.Bool
+	// done is closed when this side ends the connection.
+	done chan struct{}
 
 	mu       sync.Mutex
 	srt      gosrt.Conn // nil until Admit
@@ -53,7 +58,7 @@ type conn struct {
 var _ ingest.Conn = (*conn)(nil)
 
 func newConn(l *Listener, request gosrt.ConnRequest) *conn {
-	return &conn{listener: l, request: request, came: time.Now(), remote: request.RemoteAddr(), demuxer: mpegts.NewDemuxer()}
+	return &conn{listener: l, request: request, came: time.Now(), remote: request.RemoteAddr(), demuxer: mpegts.NewDemuxer(), done: make(chan struct{})}
 }
 
 func (c *conn) Protocol() string { return "srt" }
@@ -194,7 +199,7 @@ func (c *conn) expire() {
 	}
 	if c.srt != nil {
 		c.expired = true
-		c.srt.Close()
+		c.end()
 	}
 }
 
@@ -213,8 +218,40 @@ func (c *conn) Close() error {
 		c.request.Reject(rejectInternal)
 	}
 	c.listener.forget(c)
-	if c.srt != nil {
-		return c.srt.Close()
-	}
+	c.end()
 	return nil
+}
+
+// end ends what waits. c.mu is held.
+func (c *conn) end() {
+	select {
+	case <-c.done:
+	default:
+		close(c.done)
+		if c.srt != nil {
+			c.srt.Close()
+		}
+	}
+}
+
+// awaitLast waits until gosrt has delivered what it has. gosrt calls it, by way
+// of its log, in the goroutine that closes the connection next and then drops
+// all that it still holds back for the sake of its latency: the last tenth of
+// a second of every stream, or seconds on a bad line.
+func (c *conn) awaitLast() {
+	c.mu.Lock()
+	s := c.srt
+	c.mu.Unlock()
+	if s == nil {
+		return
+	}
+	var st gosrt.Statistics
+	s.Stats(&st)
+	hold := time.Duration(st.Instantaneous.MsRecvTsbPdDelay)*time.Millisecond + 50*time.Millisecond
+	t := time.NewTimer(min(hold, maxHold))
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-c.done:
+	}
 }

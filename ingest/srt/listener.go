@@ -129,16 +129,18 @@ var _ gosrt.Logger = observer{}
 // HasTopic is for callers that ask first.
 func (observer) HasTopic(topic string) bool { return topic == topicShutdown }
 
-// Print notes which connection was ended by its peer. gosrt calls it for every
-// packet.
+// Print notes which connection was ended by its peer, and gives its reader time
+// for the end. gosrt calls it for every packet.
 func (o observer) Print(topic string, socketID uint32, _ int, _ func() string) {
 	if topic != topicShutdown {
 		return
 	}
 	o.l.mu.Lock()
-	defer o.l.mu.Unlock()
-	if c := o.l.admitted[socketID]; c != nil {
+	c := o.l.admitted[socketID]
+	o.l.mu.Unlock()
+	if c != nil {
 		c.peerEnded.Store(true)
+		c.awaitLast()
 	}
 }
 

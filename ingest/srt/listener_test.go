@@ -197,18 +197,36 @@ func checkClip(t *testing.T, l *Listener, tracks string, want []media.Frame) {
 	checkFrames(t, got, want)
 }
 
-// checkFrames compares frames one by one. The very end may be missing: gosrt
-// drops what it still holds back for its latency when the encoder closes.
+// checkFrames compares the frames of each track one by one. ffmpeg's last
+// packet may be missing, which holds the end of a picture or some sound.
 func checkFrames(t *testing.T, got, want []media.Frame) {
 	t.Helper()
-	if len(got) < len(want)*4/5 || len(got) > len(want) {
+	if len(got) < len(want)-20 || len(got) > len(want) {
 		t.Fatalf("%d frames, want %d", len(got), len(want))
 	}
-	for i, f := range got {
-		w := want[i]
-		if !bytes.Equal(f.Data, w.Data) || f.DTS != w.DTS || f.PTS != w.PTS || f.RandomAccess != w.RandomAccess ||
-			f.Track.ID != w.Track.ID || !bytes.Equal(f.Track.Config, w.Track.Config) || f.Arrival.IsZero() {
-			t.Fatalf("frame %d: track %d at %v, %d bytes; want track %d at %v, %d bytes", i, f.Track.ID, f.DTS, len(f.Data), w.Track.ID, w.DTS, len(w.Data))
+	for id := 1; id <= 2; id++ {
+		g, w := ofTrack(got, id), ofTrack(want, id)
+		if len(g) > len(w) {
+			t.Fatalf("%d frames of track %d, want %d", len(g), id, len(w))
+		}
+		for i, f := range g {
+			w := w[i]
+			if !bytes.Equal(f.Data, w.Data) || f.DTS != w.DTS || f.PTS != w.PTS || f.RandomAccess != w.RandomAccess ||
+				!bytes.Equal(f.Track.Config, w.Track.Config) || f.Arrival.IsZero() {
+				t.Fatalf("frame %d of track %d: %d bytes at %v, want %d at %v", i, id, len(f.Data), f.DTS, len(w.Data), w.DTS)
+			}
+			if i > 0 && f.DTS <= g[i-1].DTS {
+				t.Fatalf("frame %d of track %d: DTS %v after %v", i, id, f.DTS, g[i-1].DTS)
+			}
 		}
 	}
+}
+
+func ofTrack(frames []media.Frame, id int) (of []media.Frame) {
+	for _, f := range frames {
+		if f.Track.ID == id {
+			of = append(of, f)
+		}
+	}
+	return of
 }

@@ -12,17 +12,22 @@ import (
 	"github.com/miju-live/miju/streamkey"
 )
 
-// Rejection codes of SRT access control, as numbers of libsrt's
-// access_control.h: gosrt has another one for a conflict.
+// onWire is what SRT adds to a rejection reason in the handshake (libsrt's
+// URQ_FAILURE_TYPES). gosrt's own constants have it for the reasons of SRT
+// itself and lack it for those of access control, which libsrt then reads as
+// "unknown or erroneous".
+const onWire = 1000
+
+// Rejection codes of SRT access control (libsrt, access_control.h).
 const (
-	rejectBadRequest   gosrt.RejectionReason = 1400
-	rejectUnauthorized gosrt.RejectionReason = 1401
-	rejectOverload     gosrt.RejectionReason = 1402
-	rejectBadMode      gosrt.RejectionReason = 1405
-	rejectConflict     gosrt.RejectionReason = 1409
-	rejectMedia        gosrt.RejectionReason = 1415
-	rejectInternal     gosrt.RejectionReason = 1500
-	rejectDown         gosrt.RejectionReason = 1503
+	rejectBadRequest   gosrt.RejectionReason = onWire + 1400
+	rejectUnauthorized gosrt.RejectionReason = onWire + 1401
+	rejectOverload     gosrt.RejectionReason = onWire + 1402
+	rejectBadMode      gosrt.RejectionReason = onWire + 1405
+	rejectConflict     gosrt.RejectionReason = onWire + 1409
+	rejectMedia        gosrt.RejectionReason = onWire + 1415
+	rejectInternal     gosrt.RejectionReason = onWire + 1500
+	rejectDown         gosrt.RejectionReason = onWire + 1503
 )
 
 // rejections maps sentinels to codes; the first that matches counts.
