@@ -82,7 +82,7 @@ func (m *Muxer) cut(at time.Duration, set *media.TrackSet) {
 	// or its players would wait for it forever.
 	for _, s := range m.segmenters {
 		if next := s.number() + 1; next < c.number && at-m.cutOf(next).at >= m.config.Segment {
-			s.reach(next)
+			s.reach(next, 0)
 		}
 	}
 }

@@ -13,6 +13,10 @@ import (
 // whose first GOP does not fit the configured one. OBS's default GOP is 8.3 s.
 const longTarget = 10 * time.Second
 
+// roundsDown is how much longer than its target a segment may be: its duration
+// rounded to whole seconds must not exceed it (RFC 8216bis, 4.4.3.1).
+const roundsDown = 499 * time.Millisecond
+
 // maxHeld bounds the frames that wait for the lead to reach them. It is 20 s
 // of sound.
 const maxHeld = 1024
@@ -208,8 +212,8 @@ func (m *Muxer) put(f *media.Frame) {
 		m.stats.Dropped++
 		return
 	}
-	if last := len(m.cuts) - 1; i == last && f.DTS-m.cuts[last].at > m.target-m.partTarget {
-		m.cut(f.DTS, m.cuts[last].set)
+	if c := m.cuts[len(m.cuts)-1]; i == len(m.cuts)-1 && f.DTS-c.at >= m.target {
+		m.cut(min(f.DTS, c.at+m.target+roundsDown), c.set)
 		i++
 	}
 	m.segmenter(f.Track.Kind()).write(f, m.cuts[i].number)

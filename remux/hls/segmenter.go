@@ -44,6 +44,8 @@ type segmenter struct {
 	bytes     int
 	measured  time.Duration
 	frames    int // of the open segment
+	steady    int // of these, how many lasted no longer than twice the usual
+	steadyFor int64
 	frameRate float64
 
 	dirty bool // there is something that no window has
@@ -69,7 +71,7 @@ func (s *segmenter) write(f *media.Frame, number int64) {
 	at := s.ticks(f)
 	switch {
 	case s.open == nil || number > s.open.number:
-		s.reach(number)
+		s.reach(number, at)
 		at = s.enter(f, at)
 	case s.pending.Track == nil: // the first frame after a gap was decided
 		at = s.enter(f, at)
@@ -87,21 +89,21 @@ func (s *segmenter) ticks(f *media.Frame) int64 {
 		return at
 	}
 	next := s.pendingAt + s.frame
-	if s.kind == media.KindAudio && s.pending.Set.Epoch == f.Set.Epoch &&
-		fmp4.Duration(max(at-next, next-at), s.timescale) <= gridTolerance {
+	if s.kind == media.KindAudio && fmp4.Duration(max(at-next, next-at), s.timescale) <= gridTolerance {
 		return next
 	}
 	return max(at, s.pendingAt+1)
 }
 
 // reach closes segments up to the one before number and opens that. Those in
-// between hold no frame and are gaps.
-func (s *segmenter) reach(number int64) {
+// between hold no frame and are gaps. at is where the next frame is, in ticks,
+// 0 if none is known.
+func (s *segmenter) reach(number, at int64) {
 	for s.open == nil || s.open.number < number {
 		c := s.muxer.cutOf(number)
 		if s.open != nil {
 			c = s.muxer.cutOf(s.open.number + 1)
-			s.finish(c)
+			s.finish(c, at)
 		}
 		s.open = &segment{
 			number: c.number, sequence: c.sequence, discontinuity: c.discontinuity && len(s.done) > 0,
@@ -125,6 +127,8 @@ func (s *segmenter) enter(f *media.Frame, at int64) int64 {
 			s.frame = fmp4.Ticks(usual, s.timescale)
 		}
 		at = max(0, fmp4.Ticks(f.DTS, s.timescale))
+	} else {
+		at = max(at, s.partEnd) // over a discontinuity times may be rounded otherwise
 	}
 	s.open.init = s.init
 	s.open.wall = f.Set.Anchor.At(f.PTS)
@@ -150,6 +154,10 @@ func (s *segmenter) push(next int64) {
 		Data:            f.Data,
 	})
 	s.frames++
+	if d := next - s.pendingAt; s.frame == 0 || d <= 2*s.frame {
+		s.steady++
+		s.steadyFor += d
+	}
 	s.partEnd = next
 	// Nine tenths: the next frame may come a little early.
 	if s.partEnd-s.partStart+s.frame*9/10 > s.partTarget {
@@ -188,11 +196,11 @@ func (s *segmenter) closePart(final bool) {
 }
 
 // finish closes the open segment, whose time ends at next; nil is the end of
-// the stream.
-func (s *segmenter) finish(next *cut) {
+// the stream. at is where the next frame is, 0 if none is known.
+func (s *segmenter) finish(next *cut, at int64) {
 	o := s.open
 	if s.pending.Track != nil {
-		s.push(s.lastEnd(next))
+		s.push(s.lastEnd(next, at))
 		if len(s.samples) > 0 {
 			s.closePart(true)
 		}
@@ -220,16 +228,20 @@ func (s *segmenter) finish(next *cut) {
 	s.expire()
 }
 
-// lastEnd returns where the pending frame, the last of its segment, ends.
-func (s *segmenter) lastEnd(next *cut) int64 {
+// lastEnd returns where the pending frame, the last of its segment, ends: at
+// the next frame, if that is where it should be, else after its usual time. A
+// picture stays up to the cut.
+func (s *segmenter) lastEnd(next *cut, at int64) int64 {
 	usual := s.pendingAt + max(1, s.frame)
-	if next == nil || next.discontinuity {
+	switch {
+	case next == nil || next.discontinuity:
 		return usual
+	case s.kind == media.KindVideo:
+		return max(fmp4.Ticks(next.at, s.timescale), s.pendingAt+1)
+	case at > s.pendingAt && at < usual+s.frame:
+		return at
 	}
-	if s.kind == media.KindAudio { // the next frame may be anywhere behind the cut
-		return usual
-	}
-	return max(fmp4.Ticks(next.at, s.timescale), s.pendingAt+1)
+	return usual
 }
 
 // measure takes the figures of the segment that has just become whole.
@@ -245,9 +257,12 @@ func (s *segmenter) measure() {
 	}
 	if s.kind == media.KindVideo {
 		s.frame = fmp4.Ticks(o.duration, s.timescale) / int64(s.frames)
+		if s.steady > s.frames/2 { // a frame that did not come tells nothing of the others
+			s.frame = s.steadyFor / int64(s.steady)
+		}
 		s.frameRate = float64(s.frames) / o.duration.Seconds()
 	}
-	s.frames = 0
+	s.frames, s.steady, s.steadyFor = 0, 0, 0
 }
 
 func bitRate(bytes int, d time.Duration) int {
@@ -276,7 +291,7 @@ func (s *segmenter) listedFrom() int {
 
 func (s *segmenter) close() {
 	if s.open != nil {
-		s.finish(nil)
+		s.finish(nil, 0)
 	}
 	s.dirty = true
 }

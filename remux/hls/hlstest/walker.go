@@ -175,7 +175,7 @@ func (w *Walker) update(old, p *Playlist) {
 		w.find("the end went back from %d/%d to %d/%d", oldMSN, oldPart, msn, part)
 	}
 	if (msn > oldMSN || part > oldPart) && old.Hint != "" {
-		if _, ok := w.names[old.Hint]; !ok && !p.Ended {
+		if _, ok := w.names[old.Hint]; !ok && !p.Ended && !w.known[msn].Gap {
 			w.find("hinted part %s did not come next", old.Hint)
 		}
 	}
