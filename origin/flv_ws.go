@@ -1,0 +1,44 @@
+package origin
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/lxzan/gws"
+)
+
+// maxClientFrame bounds a WebSocket message of a viewer, in bytes: players
+// send nothing but control frames.
+const maxClientFrame = 4096
+
+// serveWebSocket answers with FLV in binary messages, each one tag (the first
+// holds all headers). One goroutine writes; this one reads, since a client
+// says goodbye and asks for life signs on its side.
+func (v *flvViewer) serveWebSocket(w http.ResponseWriter, r *http.Request) {
+	upgrader := gws.NewUpgrader(gws.BuiltinEventHandler{}, &gws.ServerOption{
+		ReadMaxPayloadSize: maxClientFrame, ReadBufferSize: 512,
+	})
+	socket, err := upgrader.Upgrade(w, r)
+	if err != nil {
+		v.server.failures[http.StatusBadRequest].Add(1)
+		return
+	}
+	v.conn, v.framing = socket.NetConn(), frameWebSocket
+	defer v.conn.Close()
+	ctx, cancel := context.WithCancel(r.Context())
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		// The stream's bytes go around gws to the connection; whole messages
+		// at a time, so that its pongs fall between them.
+		if v.run(ctx) {
+			v.conn.SetWriteDeadline(time.Now().Add(closeGrace))
+			socket.WriteClose(1000, []byte("end of stream"))
+		}
+		v.conn.Close() // ends ReadLoop
+	}()
+	socket.ReadLoop()
+	cancel()
+	<-written
+}

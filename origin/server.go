@@ -1,0 +1,221 @@
+// Package origin serves live streams over HTTP for CDNs and players to pull.
+package origin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/miju-live/miju/auth"
+	"github.com/miju-live/miju/stream"
+	"github.com/miju-live/miju/streamkey"
+)
+
+// Config rules what viewers get.
+type Config struct {
+	FLVBatch     time.Duration `flag:"flv-batch" group:"latency" help:"write to HTTP-FLV viewers at most this often; 0 is at every video frame. Longer costs less CPU and adds as much delay" min:"0s" max:"2s"`
+	WriteTimeout time.Duration `flag:"write-timeout" group:"limits" help:"disconnect a viewer that takes nothing for this long" min:"1s" max:"5m"`
+	CORSOrigins  string        `flag:"cors-origins" group:"network" help:"web pages that may play from here: * for all, or a list like https://a.example,https://b.example"`
+	HLS          HLSConfig
+}
+
+// DefaultConfig writes at every video frame and lets every page play.
+func DefaultConfig() Config {
+	return Config{WriteTimeout: 10 * time.Second, CORSOrigins: "*", HLS: DefaultHLSConfig()}
+}
+
+// Server is the http.Handler of everything but chat. Requests end with their
+// context, which must be a child of the one that ends with the server.
+type Server struct {
+	config  Config
+	hub     *stream.Hub
+	auth    auth.Authorizer
+	page    http.Handler
+	log     *slog.Logger
+	origins []string
+
+	hls *hlsOrigin
+
+	viewers sync.WaitGroup
+	counters
+}
+
+type counters struct {
+	flvViewers, wsViewers atomic.Int64
+	flvBytes, hlsBytes    atomic.Uint64
+	slow                  atomic.Uint64
+	failures              [600]atomic.Uint64 // by HTTP status
+}
+
+var _ http.Handler = (*Server)(nil)
+
+// NewServer returns a server of hub's streams. page answers for the watch
+// page and its assets.
+func NewServer(c Config, hub *stream.Hub, a auth.Authorizer, page http.Handler, log *slog.Logger) *Server {
+	s := &Server{config: c, hub: hub, auth: a, page: page, log: log}
+	for o := range strings.SplitSeq(c.CORSOrigins, ",") {
+		if o = strings.TrimSpace(o); o != "" {
+			s.origins = append(s.origins, o)
+		}
+	}
+	s.hls = newHLSOrigin(s)
+	return s
+}
+
+// WaitViewers returns when the viewers are gone whose connections an
+// http.Server does not know any more: those of FLV. They end with their stream
+// or their request's context.
+func (s *Server) WaitViewers() { s.viewers.Wait() }
+
+// Stats are the figures of a Server.
+type Stats struct {
+	// FLVViewers and WebSocketFLVViewers are connected now.
+	FLVViewers, WebSocketFLVViewers int64
+	// FLVBytes went to both kinds of viewers, HLSBytes to HLS players.
+	FLVBytes, HLSBytes uint64
+	// Slow counts viewers disconnected because they took nothing.
+	Slow uint64
+	// Failures counts answers by HTTP status, of 400 and above.
+	Failures map[int]uint64
+}
+
+// Stats returns the figures of this moment.
+func (s *Server) Stats() Stats {
+	st := Stats{
+		FLVViewers: s.flvViewers.Load(), WebSocketFLVViewers: s.wsViewers.Load(),
+		FLVBytes: s.flvBytes.Load(), HLSBytes: s.hlsBytes.Load(), Slow: s.slow.Load(), Failures: map[int]uint64{},
+	}
+	for status := range s.failures {
+		if n := s.failures[status].Load(); n > 0 {
+			st.Failures[status] = n
+		}
+	}
+	return st
+}
+
+// ServeHTTP routes by the path's form: /app/name is the watch page,
+// /app/name.ext an egress, /app/name/file a file of HLS.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.allowOrigin(w.Header(), r)
+	switch r.Method {
+	case http.MethodGet, http.MethodHead:
+	case http.MethodOptions:
+		w.Header().Set("Allow", "GET, HEAD, OPTIONS")
+		w.WriteHeader(http.StatusNoContent)
+		return
+	default:
+		w.Header().Set("Allow", "GET, HEAD, OPTIONS")
+		s.fail(w, http.StatusMethodNotAllowed, "method_not_allowed", r.Method+" is not for this URL")
+		return
+	}
+	rest, ok := strings.CutPrefix(r.URL.Path, "/")
+	app, rest, more := strings.Cut(rest, "/")
+	if !ok || !more || app == "assets" {
+		s.page.ServeHTTP(w, r)
+		return
+	}
+	name, file, below := strings.Cut(rest, "/")
+	ext := ""
+	if dot := strings.LastIndexByte(name, '.'); dot >= 0 && !below {
+		name, ext = name[:dot], name[dot+1:]
+	}
+	key, err := streamkey.Join(app, name)
+	if err != nil {
+		s.notFound(w, "invalid_stream", err.Error())
+		return
+	}
+	switch {
+	case below:
+		s.play(w, r, key, "hls", func() { s.hls.serveFile(w, r, key, file) })
+	case ext == "":
+		s.page.ServeHTTP(w, r)
+	case ext == "flv":
+		s.play(w, r, key, "http-flv", func() { s.serveFLV(w, r, key) })
+	case ext == "m3u8":
+		s.play(w, r, key, "hls", func() { s.hls.serveMultivariant(w, r, key) })
+	default:
+		s.notFound(w, "unknown_format", "streams are served as .flv and .m3u8, not ."+ext)
+	}
+}
+
+// play calls serve if the viewer may play key.
+func (s *Server) play(w http.ResponseWriter, r *http.Request, key streamkey.Key, protocol string, serve func()) {
+	_, err := s.auth.Authorize(r.Context(), auth.Request{
+		Action: auth.Play, Key: key, Token: r.URL.Query().Get("token"), Protocol: protocol, RemoteAddr: r.RemoteAddr,
+	})
+	switch {
+	case err == nil:
+		serve()
+	case errors.Is(err, auth.ErrDenied):
+		s.fail(w, http.StatusForbidden, "denied", err.Error())
+	default:
+		s.log.Error("cannot decide who may play", "stream", key, "err", err)
+		s.fail(w, http.StatusServiceUnavailable, "undecided", "cannot decide now whether you may play this")
+	}
+}
+
+// allowOrigin answers for CORS. Nothing here needs credentials, so they are
+// never allowed and "*" is safe.
+func (s *Server) allowOrigin(h http.Header, r *http.Request) {
+	if slices.Contains(s.origins, "*") {
+		h.Set("Access-Control-Allow-Origin", "*")
+	} else {
+		h.Add("Vary", "Origin")
+		if o := r.Header.Get("Origin"); o != "" && slices.Contains(s.origins, o) {
+			h.Set("Access-Control-Allow-Origin", o)
+		}
+	}
+	if r.Method != http.MethodOptions {
+		h.Set("Access-Control-Expose-Headers", "Content-Length, Content-Range, Date")
+		return
+	}
+	h.Set("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS")
+	h.Set("Access-Control-Allow-Headers", "Range, If-None-Match, Authorization")
+	h.Set("Access-Control-Max-Age", "86400")
+}
+
+// failure is the JSON body of every error.
+type failure struct {
+	// Error is a word for programs, Message a sentence for people.
+	Error   string `json:"error"`
+	Message string `json:"message"`
+}
+
+// notFound answers 404 for what may exist a moment later: no cache may keep
+// it for more than a second.
+func (s *Server) notFound(w http.ResponseWriter, code, message string) {
+	w.Header().Set("Cache-Control", "max-age=1")
+	s.fail(w, http.StatusNotFound, code, message)
+}
+
+// offline answers for a stream that is not live.
+func (s *Server) offline(w http.ResponseWriter, key streamkey.Key) {
+	s.notFound(w, "not_live", key.String()+" is not live")
+}
+
+// fail answers with an error and counts it. Nothing may have been written.
+func (s *Server) fail(w http.ResponseWriter, status int, code, message string) {
+	s.failures[status].Add(1)
+	body, err := json.Marshal(failure{Error: code, Message: message})
+	if err != nil {
+		body = []byte(`{}`)
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("X-Content-Type-Options", "nosniff")
+	if h.Get("Cache-Control") == "" {
+		h.Set("Cache-Control", "no-store")
+	}
+	w.WriteHeader(status)
+	w.Write(append(body, '\n')) // a client that is gone has its answer
+}
+
+// Run does what outlives single requests, until ctx ends.
+func (s *Server) Run(ctx context.Context) { s.hls.run(ctx) }
