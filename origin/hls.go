@@ -1,0 +1,184 @@
+package origin
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/miju-live/miju/media"
+	"github.com/miju-live/miju/remux/fmp4"
+	"github.com/miju-live/miju/remux/hls"
+	"github.com/miju-live/miju/stream"
+	"github.com/miju-live/miju/streamkey"
+)
+
+// HLSConfig rules how streams are packaged for HLS.
+type HLSConfig struct {
+	Segment time.Duration `flag:"hls-segment" group:"HLS" help:"least duration of a segment; it ends at the next random access point, and the target duration is twice this" min:"1s" max:"10s"`
+	Part    time.Duration `flag:"hls-part" group:"HLS" help:"duration of a part, rounded up to whole frames: shorter is less latency and more requests" min:"100ms" max:"1s"`
+	Window  time.Duration `flag:"hls-window" group:"HLS" help:"how much of a stream its playlists list; at least six target durations" min:"10s" max:"10m"`
+	Always  bool          `flag:"hls-always" group:"HLS" help:"package every stream from its start, not from its first HLS viewer on"`
+}
+
+// DefaultHLSConfig fits encoders that send a random access point every 1 to 4 s.
+func DefaultHLSConfig() HLSConfig {
+	return HLSConfig{Segment: 2 * time.Second, Part: 200 * time.Millisecond, Window: 30 * time.Second}
+}
+
+// hlsOrigin owns the packagers: one for each stream that someone watches as HLS.
+type hlsOrigin struct {
+	server *Server
+
+	mu        sync.Mutex
+	packagers map[streamkey.Key]*packager
+	closed    bool
+	running   sync.WaitGroup
+
+	hlsCounters
+}
+
+type hlsCounters struct {
+	segments, parts, longParts, shortParts, forced, gaps, dropped atomic.Uint64
+}
+
+// HLSStats are the figures of all HLS packaging.
+type HLSStats struct {
+	// Packagers is the number of streams being packaged now, those included
+	// that have just ended.
+	Packagers int
+	// Stats are the sums over all packagers since the start.
+	hls.Stats
+}
+
+// HLSStats returns the figures of this moment.
+func (s *Server) HLSStats() HLSStats {
+	h := s.hls
+	h.mu.Lock()
+	n := len(h.packagers)
+	h.mu.Unlock()
+	return HLSStats{Packagers: n, Stats: hls.Stats{
+		Segments: h.segments.Load(), Parts: h.parts.Load(), LongParts: h.longParts.Load(), ShortParts: h.shortParts.Load(),
+		Forced: h.forced.Load(), Gaps: h.gaps.Load(), Dropped: h.dropped.Load(),
+	}}
+}
+
+// add counts what a packager did between two moments.
+func (c *hlsCounters) add(now, before hls.Stats) {
+	c.segments.Add(now.Segments - before.Segments)
+	c.parts.Add(now.Parts - before.Parts)
+	c.longParts.Add(now.LongParts - before.LongParts)
+	c.shortParts.Add(now.ShortParts - before.ShortParts)
+	c.forced.Add(now.Forced - before.Forced)
+	c.gaps.Add(now.Gaps - before.Gaps)
+	c.dropped.Add(now.Dropped - before.Dropped)
+}
+
+func newHLSOrigin(s *Server) *hlsOrigin {
+	return &hlsOrigin{server: s, packagers: map[streamkey.Key]*packager{}}
+}
+
+// run ends the packagers when ctx ends, and returns when they are gone.
+func (h *hlsOrigin) run(ctx context.Context) {
+	<-ctx.Done()
+	h.mu.Lock()
+	h.closed = true
+	for _, p := range h.packagers {
+		p.cancel()
+	}
+	h.mu.Unlock()
+	h.running.Wait()
+}
+
+// StreamChanged is to be called when a key went live or ended. It never waits.
+func (s *Server) StreamChanged(key streamkey.Key) {
+	if !s.config.HLS.Always {
+		return
+	}
+	if live, err := s.hub.Lookup(key); err == nil && unsupported(live.Tracks()) == nil {
+		s.hls.packager(key)
+	}
+}
+
+// unsupported returns a default track that HLS cannot carry, nil if all are fine.
+func unsupported(set *media.TrackSet) *media.Track {
+	for _, k := range [...]media.Kind{media.KindVideo, media.KindAudio} {
+		if t := set.First(k); t != nil && !fmp4.Supports(t.Codec) {
+			return t
+		}
+	}
+	return nil
+}
+
+// packager returns the packager of a stream, started if need be, or of a
+// stream that has just ended. It is nil if there is neither.
+func (h *hlsOrigin) packager(key streamkey.Key) *packager {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	p := h.packagers[key]
+	if p != nil && !p.ended() {
+		return p
+	}
+	live, err := h.server.hub.Lookup(key)
+	if err != nil || h.closed || p != nil && p.stream == live {
+		return p
+	}
+	p = h.start(key, live, p)
+	h.packagers[key] = p
+	return p
+}
+
+// start begins to package a stream. old is the packager of the stream that was
+// under the key before, nil if it is forgotten. The caller holds the lock.
+func (h *hlsOrigin) start(key streamkey.Key, live *stream.Stream, old *packager) *packager {
+	first := firstNumber(time.Now())
+	if old != nil {
+		old.cancel()
+		first = max(first, old.first+numberRoom)
+	}
+	// It follows the stream, not the request that happened to need it first.
+	ctx, cancel := context.WithCancel(context.Background())
+	p := &packager{stream: live, first: first, cancel: cancel}
+	p.state.Store(&hlsState{changed: make(chan struct{})})
+	c := h.server.config.HLS
+	muxer := hls.NewMuxer(hls.Config{Segment: c.Segment, Part: c.Part, Window: c.Window, First: first, Prefix: key.Name() + "/"})
+	h.running.Go(func() {
+		defer cancel()
+		p.run(ctx, h, muxer)
+		h.mu.Lock()
+		if h.packagers[key] == p {
+			delete(h.packagers, key)
+		}
+		h.mu.Unlock()
+	})
+	return p
+}
+
+// numberRoom is how many numbers a packager may use at once at its start, by
+// taking over what the log holds.
+const numberRoom = 16
+
+// firstNumber turns the wall clock into the first media sequence number of a
+// packager, so that numbers rise over a restart of stream and server without
+// anything kept: four a second, more than segments there can be. Some players
+// read these numbers as 31 bits, which lasts until 2043.
+func firstNumber(now time.Time) int64 {
+	since := now.Sub(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
+	return max(1, int64(since/(250*time.Millisecond)))
+}
+
+// find returns the packager that a request is for; it answers the request if
+// there is none.
+func (h *hlsOrigin) find(w http.ResponseWriter, key streamkey.Key) *packager {
+	p := h.packager(key)
+	if p == nil {
+		h.server.offline(w, key)
+		return nil
+	}
+	if t := unsupported(p.stream.Tracks()); t != nil {
+		h.server.fail(w, http.StatusNotAcceptable, "unsupported_codec", "HLS cannot carry "+t.Codec.String())
+		return nil
+	}
+	return p
+}
