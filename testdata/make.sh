@@ -54,7 +54,7 @@ x264 "$picture" 8 300k 300k bframes=0 "$tmp/silent.mp4"
 ff -i "$tmp/silent.mp4" -c copy $exact video-only.flv
 
 ff -f lavfi -i "$picture" -t 8 -c:v libx265 -preset medium -b:v 360k -tag:v hvc1 \
-	-x265-params "keyint=60:min-keyint=60:scenecut=0:open-gop=0:bframes=2:b-adapt=0:vbv-maxrate=360:vbv-bufsize=360:pools=none:frame-threads=1:log-level=error" \
+	-x265-params "info=0:keyint=60:min-keyint=60:scenecut=0:open-gop=0:bframes=2:b-adapt=0:vbv-maxrate=360:vbv-bufsize=360:pools=none:frame-threads=1:log-level=error" \
 	-flags:v +bitexact $exact "$tmp/h265.mp4"
 ff -i "$tmp/h265.mp4" -i "$tmp/sound.m4a" -c copy -tag:v hvc1 $exact h265-aac.mp4
 
