@@ -92,6 +92,9 @@ func NewReader(r *bufio.Reader, l Limits) *Reader {
 	return &Reader{r: r, limits: l, size: defaultSize, streams: map[uint32]*chunkStream{}}
 }
 
+// SetLimits changes the limits for what begins from now on.
+func (r *Reader) SetLimits(l Limits) { r.limits = l }
+
 // Bytes returns how many bytes were read, which Acknowledgements tell (5.4.3).
 func (r *Reader) Bytes() uint64 { return r.bytes }
 

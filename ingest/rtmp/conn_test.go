@@ -1,0 +1,435 @@
+package rtmp
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/miju-live/miju/auth"
+	"github.com/miju-live/miju/ingest"
+	"github.com/miju-live/miju/ingest/rtmp/chunk"
+	"github.com/miju-live/miju/media"
+	"github.com/miju-live/miju/media/mediatest"
+	"github.com/miju-live/miju/remux/amf0"
+	"github.com/miju-live/miju/remux/flv"
+	"github.com/miju-live/miju/stream"
+	"github.com/miju-live/miju/streamkey"
+)
+
+// Encoders differ in what they say before publish and at the end.
+var dialects = []struct {
+	name    string
+	publish func(*client)
+	end     func(*client)
+	want    error // at the end
+}{
+	{"OBS", func(c *client) {
+		c.setChunkSize(4096)
+		c.command("connect", 1, connectObject("live"))
+		c.expect("_result")
+		c.command("releaseStream", 2, amf0.Null{}, amf0.String("alice?token=s3cret"))
+		c.command("FCPublish", 3, amf0.Null{}, amf0.String("alice?token=s3cret"))
+		c.command("createStream", 4, amf0.Null{})
+		for id := range 3 {
+			if got, _ := c.expect("_result"); got != amf0.Number(id+2) {
+				c.t.Fatal(got)
+			}
+		}
+		c.command("publish", 5, amf0.Null{}, amf0.String("alice?token=s3cret"), amf0.String("live"))
+	}, func(c *client) {
+		c.command("FCUnpublish", 6, amf0.Null{}, amf0.String("alice"))
+		c.command("deleteStream", 7, amf0.Null{}, amf0.Number(1))
+	}, io.EOF},
+	{"GStreamer: transaction 0 and names as numbers", func(c *client) {
+		c.command("connect", 1, connectObject("live?token=s3cret"))
+		c.expect("_result")
+		c.command("releaseStream", 0, amf0.Null{}, amf0.String("alice"))
+		c.command("FCPublish", 0, amf0.Null{}, amf0.String("alice"))
+		c.command("createStream", 2, amf0.Null{})
+		if got, _ := c.expect("_result"); got != 2 {
+			c.t.Fatal(got)
+		}
+		c.command("publish", 0, amf0.Null{}, amf0.String("alice"), amf0.String("live"))
+	}, func(c *client) { c.command("deleteStream", 0, amf0.Null{}, amf0.String("alice")) }, io.EOF},
+	{"all at once, and then only FIN", func(c *client) {
+		c.message(typeWindowAckSize, 0, 0, binary.BigEndian.AppendUint32(nil, windowSize))
+		c.message(typePeerBandwidth, 0, 0, append(binary.BigEndian.AppendUint32(nil, windowSize), 2))
+		c.setChunkSize(65536)
+		c.command("connect", 1, connectObject("live/alice?token=s3cret"))
+		c.command("createStream", 2, amf0.Null{})
+		c.command("publish", 3, amf0.Null{}, amf0.String(""))
+	}, func(c *client) { c.tcp.Close() }, io.ErrUnexpectedEOF},
+	{"messages marked as AMF3", func(c *client) {
+		for _, values := range [][]amf0.Value{
+			{amf0.String("connect"), amf0.Number(1), connectObject("live")},
+			{amf0.String("createStream"), amf0.Number(2), amf0.Null{}},
+			{amf0.String("publish"), amf0.Number(3), amf0.Null{}, amf0.String("/alice?a=b&token=s3cret")},
+		} {
+			c.message(typeCommandAMF3, 0, 0, amf0.Append([]byte{0}, values...))
+		}
+	}, func(c *client) {
+		c.message(typeCommandAMF3, 0, 0, amf0.Append([]byte{0}, amf0.String("closeStream"), amf0.Number(0), amf0.Null{}))
+	}, io.EOF},
+}
+
+func TestDialectsOfEncoders(t *testing.T) {
+	for _, d := range dialects {
+		t.Run(d.name, func(t *testing.T) {
+			c, conn := open(t, DefaultConfig())
+			done := ask(conn)
+			c.shake()
+			d.publish(c)
+			got := <-done
+			want := auth.Request{Action: auth.Publish, Key: key(t, "live/alice"), Token: "s3cret", Protocol: "rtmp", RemoteAddr: c.tcp.LocalAddr().String()}
+			if got.err != nil || got.request != want {
+				t.Fatalf("%+v, %v", got.request, got.err)
+			}
+			if err := conn.Admit(); err != nil {
+				t.Fatal(err)
+			}
+			if code, _ := c.expectCode("onStatus"); code != "NetStream.Publish.Start" {
+				t.Fatal(code)
+			}
+			all := frames(mediatest.H264Track(1), 60)
+			c.sendStream(all, flv.Enhanced)
+			receive(t, conn, all)
+			if tracks, complete := conn.Tracks(); len(tracks) != 2 || !complete {
+				t.Error(tracks, complete)
+			}
+			d.end(c)
+			if _, err := conn.ReadFrame(); !errors.Is(err, d.want) {
+				t.Errorf("end: %v, want %v", err, d.want)
+			}
+		})
+	}
+}
+
+func key(t *testing.T, s string) streamkey.Key {
+	t.Helper()
+	k, err := streamkey.Parse(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+func TestH265InBothForms(t *testing.T) {
+	for name, p := range map[string]flv.Packing{"enhanced": flv.Enhanced, "legacy": flv.Legacy} {
+		t.Run(name, func(t *testing.T) {
+			c, conn := admitted(t)
+			all := frames(mediatest.H265Track(1), 40)
+			c.sendStream(all, p)
+			receive(t, conn, all)
+		})
+	}
+}
+
+func TestMetadataMarkedAsAMF3IsRead(t *testing.T) {
+	c, conn := admitted(t)
+	all := frames(mediatest.H264Track(1), 1)
+	c.message(typeDataAMF3, streamID, 0, append([]byte{0}, metadata(all[0].Set.Tracks)...))
+	c.sendStream(all, flv.Enhanced)
+	receive(t, conn, all)
+	if _, complete := conn.Tracks(); !complete {
+		t.Error("no promise was read")
+	}
+}
+
+// What connect is answered in decides whether an encoder goes on.
+func TestConnectIsAnsweredInOrder(t *testing.T) {
+	c, conn := open(t, DefaultConfig())
+	done := ask(conn)
+	c.shake()
+	c.command("connect", 1, connectObject("live"))
+	var types []byte
+	for len(types) == 0 || types[len(types)-1] != typeCommandAMF0 {
+		m, err := c.in.ReadMessage()
+		if err != nil {
+			t.Fatal(err)
+		}
+		types = append(types, m.Type)
+		if m.Type != typeCommandAMF0 {
+			continue
+		}
+		values, err := amf0.Decode(m.Body)
+		if err != nil || values[0] != amf0.String("_result") || values[1] != amf0.Number(1) {
+			t.Fatal(values, err)
+		}
+		properties, _ := amf0.AsObject(values[2])
+		video, _ := amf0.AsObject(properties.Get("videoFourCcInfoMap"))
+		if video.Get("hvc1") != amf0.Number(4) {
+			t.Error(properties)
+		}
+		if o, _ := amf0.AsObject(values[3]); o.Text("code") != "NetConnection.Connect.Success" {
+			t.Error(o)
+		}
+	}
+	// Set Chunk Size, between the two and the answer, is obeyed by the reader.
+	if want := []byte{typeWindowAckSize, typePeerBandwidth, typeCommandAMF0}; !bytes.Equal(types, want) {
+		t.Error(types)
+	}
+	c.tcp.Close()
+	if got := <-done; !errors.Is(got.err, io.ErrUnexpectedEOF) {
+		t.Error(got.err)
+	}
+}
+
+func TestPingsAreAnsweredAndBytesAcknowledged(t *testing.T) {
+	c, conn := admitted(t)
+	c.message(typeUserControl, 0, 0, []byte{0, 6, 0, 0, 0, 42})
+	c.message(typeUserControl, 0, 0, []byte{0, 99, 0}) // of no standard
+	c.message(typeWindowAckSize, 0, 0, []byte{0, 0, 0x20, 0})
+	all := frames(mediatest.H264Track(1), 30)
+	c.sendStream(all, flv.Enhanced)
+	receive(t, conn, all)
+	ended := make(chan error, 1)
+	go func() { // waiting for more is what sends the answers
+		_, err := conn.ReadFrame()
+		ended <- err
+	}()
+	var pong bool
+	for {
+		m, err := c.in.ReadMessage()
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch m.Type {
+		case typeUserControl:
+			pong = bytes.Equal(m.Body, []byte{0, 7, 0, 0, 0, 42})
+		case typeAck:
+			if n := binary.BigEndian.Uint32(m.Body); n < 8192 || !pong {
+				t.Error(n, pong)
+			}
+			c.command("deleteStream", 0, amf0.Null{}, amf0.Number(1))
+			if err := <-ended; err != io.EOF {
+				t.Error(err)
+			}
+			return
+		}
+	}
+}
+
+func TestRefusalsSayWhy(t *testing.T) {
+	for _, c := range []struct {
+		name, command string
+		err           error
+		code          string
+	}{
+		{"busy", "publish", fmt.Errorf("publish live/x: %w", stream.ErrBusy), "NetStream.Publish.BadName"},
+		{"denied", "publish", fmt.Errorf("token: %w", auth.ErrDenied), "NetStream.Publish.Denied"},
+		{"unsupported codec", "publish", fmt.Errorf("%w: AV1", media.ErrUnsupportedCodec), "NetStream.Publish.Rejected"},
+		{"shutdown", "publish", ingest.ErrClosing, "NetStream.Publish.Rejected"},
+		{"a player", "play", ingest.ErrNotPlayable, "NetStream.Play.Failed"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cl, conn := open(t, DefaultConfig())
+			done := ask(conn)
+			cl.shake()
+			cl.command("connect", 1, connectObject("live"))
+			cl.command("createStream", 2, amf0.Null{})
+			cl.command(c.command, 3, amf0.Null{}, amf0.String("x"))
+			got := <-done
+			if got.err != nil || got.request.Action.String() != c.command {
+				t.Fatal(got)
+			}
+			rejected := make(chan struct{})
+			go func() { conn.Reject(c.err); conn.Close(); close(rejected) }()
+			code, description := cl.expectCode("onStatus")
+			if code != c.code || description != c.err.Error() {
+				t.Errorf("%s, %s", code, description)
+			}
+			if _, err := cl.in.ReadMessage(); err != io.EOF {
+				t.Errorf("the refusal does not end in FIN: %v", err)
+			}
+			cl.tcp.Close()
+			<-rejected
+		})
+	}
+}
+
+// bad holds what a peer sends behind its handshake, how Handshake ends, and
+// what the peer is told.
+var bad = []struct {
+	name string
+	in   []byte
+	want error
+	told string
+}{
+	{"a message of 16 MiB", []byte{3, 0, 0, 0, 0xff, 0xff, 0xff, 20, 0, 0, 0, 0}, ingest.ErrTooLarge, "_error"},
+	{"a command of 65 KiB", wire(make([]byte, maxCommand+1)), ingest.ErrTooLarge, "_error"},
+	{"AMF0 nested 14,000 deep", wire(append([]byte("\x02\x00\x07connect\x00\x00\x00\x00\x00\x00\x00\x00\x00"), bytes.Repeat([]byte("\x03\x00\x01a"), 14_000)...)), ingest.ErrTooLarge, "_error"},
+	{"AMF0 nested 100,000 deep", wire(append([]byte("\x02\x00\x07connect\x00\x00\x00\x00\x00\x00\x00\x00\x00"), bytes.Repeat([]byte("\x03\x00\x01a"), 100_000)...)), ingest.ErrTooLarge, "_error"},
+	{"a strict array of 2^31 elements", wire([]byte("\x02\x00\x07connect\x00\x00\x00\x00\x00\x00\x00\x00\x00\x0a\x80\x00\x00\x00\x05")), ingest.ErrBadRequest, "_error"},
+	{"chunks of nonsense", []byte{0xff, 0xff, 0xff}, ingest.ErrBadRequest, "_error"},
+	{"a command without a name", wire([]byte{5}), ingest.ErrBadRequest, "_error"},
+	{"a command of nothing", wire(nil), ingest.ErrBadRequest, "_error"},
+	{"connect without its object", wire(amf0.Append(nil, amf0.String("connect"), amf0.Number(1))), ingest.ErrBadRequest, "_error"},
+	{"publish before connect", wire(amf0.Append(nil, amf0.String("publish"), amf0.Number(1), amf0.Null{}, amf0.String("x"))), ingest.ErrBadRequest, "_error"},
+	{"connect twice", append(connectWire("live"), connectWire("live")...), ingest.ErrBadRequest, "onStatus"},
+	{"a name with ../", append(connectWire("live"), publishWire(amf0.String("../x"))...), streamkey.ErrInvalid, "onStatus"},
+	{"three segments", append(connectWire("live/sub"), publishWire(amf0.String("x"))...), streamkey.ErrInvalid, "onStatus"},
+	{"a name that is no string", append(connectWire("live"), publishWire(amf0.Number(1))...), streamkey.ErrInvalid, "onStatus"},
+	{"no name", append(connectWire("live"), publishWire()...), streamkey.ErrInvalid, "onStatus"},
+}
+
+func wire(command []byte) []byte {
+	return chunk.Append(nil, 128, chunk.Message{ChunkStream: 3, Type: typeCommandAMF0, Body: command})
+}
+
+func connectWire(app string) []byte {
+	return wire(amf0.Append(nil, amf0.String("connect"), amf0.Number(1), connectObject(app)))
+}
+
+func publishWire(name ...amf0.Value) []byte {
+	return wire(amf0.Append(amf0.Append(nil, amf0.String("publish"), amf0.Number(3), amf0.Null{}), name...))
+}
+
+func TestBadInputIsRefusedAndTold(t *testing.T) {
+	for _, c := range bad {
+		t.Run(c.name, func(t *testing.T) {
+			cl, conn := open(t, DefaultConfig())
+			done := ask(conn)
+			cl.shake()
+			go cl.tcp.Write(c.in)
+			got := <-done
+			if !errors.Is(got.err, c.want) {
+				t.Fatalf("%v, want %v", got.err, c.want)
+			}
+			rejected := make(chan struct{})
+			go func() { conn.Reject(got.err); conn.Close(); close(rejected) }()
+			code, description := cl.expectCode(c.told)
+			if !strings.HasSuffix(code, ".Rejected") || !strings.Contains(got.err.Error(), description) {
+				t.Errorf("%s, %s", code, description)
+			}
+			cl.tcp.Close()
+			<-rejected
+		})
+	}
+}
+
+func TestBadInputInsideOfAStream(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		typ  byte
+		body []byte
+		want error
+	}{
+		{"AV1", flv.TypeVideo, []byte("\x90av01\x81\x00\x0c\x00"), media.ErrUnsupportedCodec},
+		{"a record cut short", flv.TypeVideo, []byte("\x17\x00\x00\x00\x00\x01"), media.ErrBadConfig},
+		{"a tag cut short", flv.TypeVideo, []byte("\x17\x01"), ingest.ErrBadRequest},
+		{"script data of nonsense", flv.TypeScript, []byte("\xff"), ingest.ErrBadRequest},
+		{"metadata nested 50,000 deep", flv.TypeScript, append([]byte("\x02\x00\x0aonMetaData"), bytes.Repeat([]byte("\x03\x00\x01a"), 50_000)...), ingest.ErrTooLarge},
+		{"script data of 1 MiB", flv.TypeScript, append([]byte("\x02\x00\x01x"), make([]byte, 1<<20)...), ingest.ErrTooLarge},
+		{"an aggregate message", typeAggregate, []byte("xyz"), ingest.ErrBadRequest},
+		{"a command of 65 KiB", typeCommandAMF0, make([]byte, maxCommand+1), ingest.ErrTooLarge},
+		{"a command of nonsense", typeCommandAMF0, []byte("\xff"), ingest.ErrBadRequest},
+		{"a second publish", typeCommandAMF0, amf0.Append(nil, amf0.String("publish"), amf0.Number(9), amf0.Null{}, amf0.String("y")), ingest.ErrBadRequest},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cl, conn := admitted(t)
+			go cl.tcp.Write(chunk.Append(nil, 128, chunk.Message{ChunkStream: 4, Type: c.typ, Stream: 1, Body: c.body}))
+			if _, err := conn.ReadFrame(); !errors.Is(err, c.want) {
+				t.Errorf("%v, want %v", err, c.want)
+			}
+		})
+	}
+}
+
+func TestNoHandshake(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		in   string
+		fin  bool
+		want error
+	}{
+		{"random bytes", "\x8f\x01\x9c garbage", false, ingest.ErrBadRequest},
+		{"HTTP", "GET / HTTP/1.1\r\n\r\n", false, ingest.ErrBadRequest},
+		{"a look whether the port is open", "", true, io.EOF},
+		{"half of a handshake, and gone", "\x03abc", true, io.ErrUnexpectedEOF},
+		{"half of a handshake, and silence", "\x03abc", false, os.ErrDeadlineExceeded},
+		{"nothing", "", false, os.ErrDeadlineExceeded},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cl, conn := open(t, DefaultConfig())
+			if c.want == os.ErrDeadlineExceeded {
+				conn.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+			}
+			cl.write([]byte(c.in))
+			if c.fin {
+				cl.tcp.Close()
+			}
+			if _, err := conn.Handshake(context.Background()); !errors.Is(err, c.want) {
+				t.Errorf("%v, want %v", err, c.want)
+			}
+			conn.Reject(c.want) // there are no words for it, and no wait
+			conn.Close()
+		})
+	}
+}
+
+func TestHandshakeEndsWithItsContext(t *testing.T) {
+	_, conn := open(t, DefaultConfig())
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := conn.Handshake(ctx); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error(err)
+	}
+}
+
+// A peer that has no room for answers must not hold a goroutine for ever.
+func TestPeerThatDoesNotReadIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ours, theirs := net.Pipe()
+		conn := newConn(ours, DefaultConfig())
+		done := ask(conn)
+		theirs.Write(append([]byte{3}, make([]byte, 1536)...))
+		began := time.Now()
+		got := <-done
+		if waited := time.Since(began); !errors.Is(got.err, os.ErrDeadlineExceeded) || waited != DefaultConfig().WriteTimeout {
+			t.Error(got.err, waited)
+		}
+		conn.phase = phasePublishing
+		began = time.Now()
+		conn.Reject(ingest.ErrClosing)
+		if waited := time.Since(began); waited > time.Second {
+			t.Errorf("Reject took %v", waited)
+		}
+		conn.Close()
+		theirs.Close()
+	})
+}
+
+// A peer that keeps on sending while it is refused is left after a moment.
+func TestRefusalDoesNotWaitForTheSilent(t *testing.T) {
+	_, conn := admitted(t)
+	began := time.Now()
+	conn.Reject(ingest.ErrClosing)
+	if waited := time.Since(began); waited > time.Second {
+		t.Errorf("Reject took %v", waited)
+	}
+}
+
+func TestTakenPortIsNamed(t *testing.T) {
+	l, err := Listen(Config{Listen: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	if _, err := Listen(Config{Listen: addr}); !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), addr) {
+		t.Error(err)
+	}
+	l.Close()
+	if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Error(err)
+	}
+}
