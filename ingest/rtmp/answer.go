@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/yutopp/go-rtmp/message"
@@ -31,8 +30,8 @@ const (
 	canForward = 4
 )
 
-// lingerTimeout bounds each of the two waits of a refusal: for the encoder to
-// take it, and for it to go.
+// lingerTimeout bounds how long an encoder is waited for to take a refusal, and
+// how long to go after that or after a clean end.
 const lingerTimeout = 400 * time.Millisecond
 
 // lingerBytes bounds what is read of an encoder that keeps on sending.
@@ -137,9 +136,7 @@ func (c *conn) Reject(err error) {
 	if tcp, ok := c.tcp.(interface{ CloseWrite() error }); ok && tcp.CloseWrite() != nil {
 		return
 	}
-	if c.tcp.SetReadDeadline(time.Now().Add(lingerTimeout)) == nil {
-		io.CopyN(io.Discard, c.tcp, lingerBytes)
-	}
+	c.linger()
 }
 
 // refusal chooses the code. Before Publish.Start OBS gives up on each of the

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/yutopp/go-rtmp/handshake"
@@ -55,6 +56,8 @@ type conn struct {
 	// asked is the command that Handshake returned with.
 	asked command
 	demux flv.Demuxer
+	// ended says that the encoder took its leave.
+	ended atomic.Bool
 }
 
 // phase is how far a connection has come, which says in which words it can be
@@ -81,9 +84,25 @@ func newConn(tcp net.Conn, config Config) *conn {
 func (c *conn) Protocol() string                  { return "rtmp" }
 func (c *conn) RemoteAddr() net.Addr              { return c.tcp.RemoteAddr() }
 func (c *conn) SetReadDeadline(t time.Time) error { return c.tcp.SetReadDeadline(t) }
-func (c *conn) Close() error                      { return c.tcp.Close() }
 
 func (c *conn) Tracks() (tracks []*media.Track, complete bool) { return c.demux.Tracks() }
+
+// Close ends the connection. After a clean end it lets the encoder go first,
+// for a moment: GStreamer takes it for a failure if we are gone between its
+// FCUnpublish and its deleteStream.
+func (c *conn) Close() error {
+	if c.ended.CompareAndSwap(true, false) {
+		c.linger()
+	}
+	return c.tcp.Close()
+}
+
+// linger reads until the encoder is gone, within bounds.
+func (c *conn) linger() {
+	if c.tcp.SetReadDeadline(time.Now().Add(lingerTimeout)) == nil {
+		io.CopyN(io.Discard, c.tcp, lingerBytes)
+	}
+}
 
 // flushReader reads from the encoder, and before it waits sends what the
 // encoder waits for.
@@ -209,6 +228,7 @@ func (c *conn) obeyPublishing(m chunk.Message) error {
 	}
 	switch cmd.name {
 	case "FCUnpublish", "deleteStream", "closeStream":
+		c.ended.Store(true)
 		return io.EOF
 	}
 	action, err := c.obey(cmd)

@@ -286,6 +286,10 @@ func wire(command []byte) []byte {
 	return chunk.Append(nil, 128, chunk.Message{ChunkStream: 3, Type: typeCommandAMF0, Body: command})
 }
 
+func messageWire(typ byte, b []byte) []byte {
+	return chunk.Append(nil, 128, chunk.Message{ChunkStream: 4, Type: typ, Stream: streamID, Body: b})
+}
+
 func connectWire(app string) []byte {
 	return wire(amf0.Append(nil, amf0.String("connect"), amf0.Number(1), connectObject(app)))
 }
@@ -337,7 +341,7 @@ func TestBadInputInsideOfAStream(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cl, conn := admitted(t)
-			go cl.tcp.Write(chunk.Append(nil, 128, chunk.Message{ChunkStream: 4, Type: c.typ, Stream: 1, Body: c.body}))
+			go cl.tcp.Write(messageWire(c.typ, c.body))
 			if _, err := conn.ReadFrame(); !errors.Is(err, c.want) {
 				t.Errorf("%v, want %v", err, c.want)
 			}
@@ -416,6 +420,43 @@ func TestRefusalDoesNotWaitForTheSilent(t *testing.T) {
 	conn.Reject(ingest.ErrClosing)
 	if waited := time.Since(began); waited > time.Second {
 		t.Errorf("Reject took %v", waited)
+	}
+}
+
+// An encoder says more than one thing when it ends. It must not find the
+// connection closed before it has said all.
+func TestEncoderGoesFirstAfterACleanEnd(t *testing.T) {
+	c, conn := admitted(t)
+	c.command("FCUnpublish", 6, amf0.Null{}, amf0.String("x"))
+	if _, err := conn.ReadFrame(); err != io.EOF {
+		t.Fatal(err)
+	}
+	closed := make(chan struct{})
+	go func() { conn.Close(); close(closed) }()
+	c.tcp.SetReadDeadline(time.Now().Add(lingerTimeout / 4))
+	if _, err := c.in.ReadMessage(); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("after FCUnpublish: %v", err)
+	}
+	c.command("deleteStream", 7, amf0.Null{}, amf0.Number(1))
+	c.tcp.Close()
+	<-closed
+	began := time.Now()
+	if conn.Close(); time.Since(began) > lingerTimeout/2 {
+		t.Error("a second Close waits too")
+	}
+}
+
+// A ReadFrame that waits is ended by Close at once.
+func TestCloseEndsReadFrame(t *testing.T) {
+	_, conn := admitted(t)
+	ended := make(chan error, 1)
+	go func() {
+		_, err := conn.ReadFrame()
+		ended <- err
+	}()
+	conn.Close()
+	if err := <-ended; !errors.Is(err, net.ErrClosed) {
+		t.Error(err)
 	}
 }
 

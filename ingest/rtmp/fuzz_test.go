@@ -1,0 +1,62 @@
+package rtmp
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/miju-live/miju/ingest"
+	"github.com/miju-live/miju/media"
+	"github.com/miju-live/miju/media/mediatest"
+	"github.com/miju-live/miju/remux/flv"
+	"github.com/miju-live/miju/streamkey"
+)
+
+// script is a peer that says what stands in it and takes all answers.
+type script struct {
+	net.Conn
+	*bytes.Reader
+}
+
+func (s script) Read(b []byte) (int, error)       { return s.Reader.Read(b) }
+func (s script) Write(b []byte) (int, error)      { return len(b), nil }
+func (s script) SetReadDeadline(time.Time) error  { return nil }
+func (s script) SetWriteDeadline(time.Time) error { return nil }
+func (s script) RemoteAddr() net.Addr             { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 1} }
+func (s script) Close() error                     { return nil }
+
+// FuzzSession gives a whole connection what peers say behind the handshake.
+func FuzzSession(f *testing.F) {
+	for _, c := range bad {
+		f.Add(c.in[:min(len(c.in), 2000)])
+	}
+	whole := append(connectWire("live"), publishWire()...)
+	typ, b := sequenceHeader(mediatest.AACTrack(2), flv.Enhanced)
+	f.Add(append(whole, messageWire(typ, b)...))
+	f.Add(append(connectWire("live"), messageWire(typeUserControl, []byte{0, 6, 0, 0, 0, 42})...))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		shaken := append(append([]byte{3}, make([]byte, 2*1536)...), in...)
+		c := newConn(script{Reader: bytes.NewReader(shaken)}, DefaultConfig())
+		_, err := c.Handshake(context.Background())
+		for err == nil || errors.Is(err, streamkey.ErrInvalid) { // a name does not matter here
+			if err = c.Admit(); err != nil {
+				break
+			}
+			for err == nil {
+				_, err = c.ReadFrame()
+			}
+		}
+		for _, known := range []error{io.EOF, io.ErrUnexpectedEOF, ingest.ErrBadRequest, ingest.ErrTooLarge, media.ErrUnsupportedCodec, media.ErrBadConfig} {
+			if errors.Is(err, known) {
+				c.Reject(err)
+				c.Close()
+				return
+			}
+		}
+		t.Fatalf("error %v has no sentinel", err)
+	})
+}
