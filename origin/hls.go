@@ -2,6 +2,7 @@ package origin
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -33,8 +34,11 @@ type hlsOrigin struct {
 
 	mu        sync.Mutex
 	packagers map[streamkey.Key]*packager
-	closed    bool
-	running   sync.WaitGroup
+	// next are the numbers that a key may begin with again, as long as the
+	// clock does not give higher ones.
+	next    map[streamkey.Key]hls.Numbers
+	closed  bool
+	running sync.WaitGroup
 
 	hlsCounters
 }
@@ -76,7 +80,7 @@ func (c *hlsCounters) add(now, before hls.Stats) {
 }
 
 func newHLSOrigin(s *Server) *hlsOrigin {
-	return &hlsOrigin{server: s, packagers: map[streamkey.Key]*packager{}}
+	return &hlsOrigin{server: s, packagers: map[streamkey.Key]*packager{}, next: map[streamkey.Key]hls.Numbers{}}
 }
 
 // run ends the packagers when ctx ends, and returns when they are gone.
@@ -132,17 +136,18 @@ func (h *hlsOrigin) packager(key streamkey.Key) *packager {
 // start begins to package a stream. old is the packager of the stream that was
 // under the key before, nil if it is forgotten. The caller holds the lock.
 func (h *hlsOrigin) start(key streamkey.Key, live *stream.Stream, old *packager) *packager {
-	first := firstNumber(time.Now())
 	if old != nil {
 		old.cancel()
-		first = max(first, old.first+numberRoom)
 	}
-	// It follows the stream, not the request that happened to need it first.
-	ctx, cancel := context.WithCancel(context.Background())
-	p := &packager{stream: live, first: first, cancel: cancel}
-	p.state.Store(&hlsState{changed: make(chan struct{})})
+	first, next := firstNumbers(time.Now()), h.next[key]
+	first.Segment = max(first.Segment, next.Segment)
+	first.Discontinuity = max(first.Discontinuity, next.Discontinuity)
 	c := h.server.config.HLS
 	muxer := hls.NewMuxer(hls.Config{Segment: c.Segment, Part: c.Part, Window: c.Window, First: first, Prefix: key.Name() + "/"})
+	// It follows the stream, not the request that happened to need it first.
+	ctx, cancel := context.WithCancel(context.Background())
+	p := &packager{stream: live, cancel: cancel}
+	p.state.Store(&hlsState{changed: make(chan struct{})})
 	h.running.Go(func() {
 		defer cancel()
 		p.run(ctx, h, muxer)
@@ -155,17 +160,26 @@ func (h *hlsOrigin) start(key streamkey.Key, live *stream.Stream, old *packager)
 	return p
 }
 
-// numberRoom is how many numbers a packager may use at once at its start, by
-// taking over what the log holds.
-const numberRoom = 16
+// remember keeps the numbers of a stream that has ended, and forgets those
+// that the clock has passed.
+func (h *hlsOrigin) remember(key streamkey.Key, n hls.Numbers) {
+	clock := firstNumbers(time.Now())
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	maps.DeleteFunc(h.next, func(_ streamkey.Key, n hls.Numbers) bool {
+		return n.Segment <= clock.Segment && n.Discontinuity <= clock.Discontinuity
+	})
+	h.next[key] = n
+}
 
-// firstNumber turns the wall clock into the first media sequence number of a
-// packager, so that numbers rise over a restart of stream and server without
-// anything kept: four a second, more than segments there can be. Some players
-// read these numbers as 31 bits, which lasts until 2043.
-func firstNumber(now time.Time) int64 {
-	since := now.Sub(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
-	return max(1, int64(since/(250*time.Millisecond)))
+// firstNumbers turns the wall clock into the first numbers of a packager, so
+// that numbers rise over a restart of the server without anything kept. Four
+// segments a second are more than there can be; some players read their
+// numbers as 31 bits, which lasts until 2043. Discontinuities are counted by
+// the hour, for their number must stay small.
+func firstNumbers(now time.Time) hls.Numbers {
+	since := max(0, now.Sub(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)))
+	return hls.Numbers{Segment: 1 + int64(since/(250*time.Millisecond)), Discontinuity: int64(since / time.Hour)}
 }
 
 // find returns the packager that a request is for; it answers the request if

@@ -22,7 +22,6 @@ const endTargets = 3
 // packager follows one stream and holds the newest window of it.
 type packager struct {
 	stream *stream.Stream
-	first  int64 // media sequence number
 	cancel context.CancelFunc
 	state  atomic.Pointer[hlsState]
 }
@@ -70,6 +69,7 @@ func (p *packager) run(ctx context.Context, h *hlsOrigin, muxer *hls.Muxer) {
 	clear(batch[:cap(batch)])
 	muxer.Close()
 	h.add(muxer.Stats(), stats)
+	h.remember(p.stream.Key(), muxer.Next()) // before anyone can see the end and start anew
 	p.end(muxer.Window())
 	if !errors.Is(err, io.EOF) {
 		return // the server shuts down, or another stream took the key

@@ -67,7 +67,7 @@ func (m *Muxer) lead(f *media.Frame) bool {
 
 // cut begins a new segment at a DTS.
 func (m *Muxer) cut(at time.Duration, set *media.TrackSet) {
-	c := cut{number: m.config.First, at: at, set: set, sequence: m.config.First}
+	c := cut{number: m.config.First.Segment, at: at, set: set, sequence: m.config.First.Discontinuity}
 	if n := len(m.cuts); n > 0 {
 		last := &m.cuts[n-1]
 		c.number = last.number + 1

@@ -74,7 +74,7 @@ func TestPlaylistsOfIrregularStreams(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				n := int(l.DiscontinuitySequence - config.First)
+				n := int(l.DiscontinuitySequence - config.First.Discontinuity)
 				for _, s := range l.Segments {
 					if s.Discontinuity {
 						n++

@@ -32,13 +32,21 @@ type Config struct {
 	// Window is how much of the stream a playlist lists. It is raised to six
 	// target durations, which delta updates need.
 	Window time.Duration
-	// First is the first media sequence number, discontinuity sequence number
-	// and number in names. Numbers and names never come twice if no two
-	// Muxers of a stream key get to the same one.
-	First int64
+	// First are the numbers of the first segment. Numbers and names never come
+	// twice if no two Muxers of a stream key get to the same ones.
+	First Numbers
 	// Prefix is put before the media playlists' names in the multivariant
 	// playlist: "alice/".
 	Prefix string
+}
+
+// Numbers are what must never go back or come twice under one stream key.
+type Numbers struct {
+	// Segment is a media sequence number; all names are made of it.
+	Segment int64
+	// Discontinuity is a discontinuity sequence number. Keep it small:
+	// hls.js walks an array up to it at each reload, 15 ns a step.
+	Discontinuity int64
 }
 
 // Stats count what a Muxer did since its start.
@@ -154,6 +162,16 @@ func (m *Muxer) Close() bool {
 	}
 	m.ended = true
 	return m.changed()
+}
+
+// Next returns the numbers that a Muxer of the same stream key may begin with
+// when this one has ended.
+func (m *Muxer) Next() Numbers {
+	if len(m.cuts) == 0 {
+		return m.config.First
+	}
+	last := &m.cuts[len(m.cuts)-1]
+	return Numbers{Segment: last.number + 1, Discontinuity: last.sequence + 1}
 }
 
 // Stats returns the counters of this moment.

@@ -13,6 +13,12 @@ import (
 // before and still be put there. RTMP and FLV round to milliseconds.
 const gridTolerance = 5 * time.Millisecond
 
+// partSlack is how much earlier a picture may be decoded, not shown, so that the
+// part before it keeps its target without being one frame short: timestamps in
+// milliseconds slip by one now and then. A part that begins at a random access
+// point may be short, so there the times are true again.
+const partSlack = 2 * time.Millisecond
+
 // spareSegments are kept beyond those listed, for requests under way.
 const spareSegments = 1
 
@@ -92,6 +98,11 @@ func (s *segmenter) ticks(f *media.Frame) int64 {
 	if s.kind == media.KindAudio && fmp4.Duration(max(at-next, next-at), s.timescale) <= gridTolerance {
 		return next
 	}
+	full := s.partStart + s.partTarget
+	mayBeShort := s.pending.RandomAccess && len(s.samples) == 0 || len(s.samples) > 0 && s.samples[0].Sync
+	if s.kind == media.KindVideo && !mayBeShort && at > full && at <= full+fmp4.Ticks(partSlack, s.timescale) {
+		at = full
+	}
 	return max(at, s.pendingAt+1)
 }
 
@@ -144,12 +155,16 @@ func (s *segmenter) enter(f *media.Frame, at int64) int64 {
 // part when it is full.
 func (s *segmenter) push(next int64) {
 	f := &s.pending
+	composition := int64(0)
+	if s.kind == media.KindVideo {
+		composition = fmp4.Ticks(f.PTS, s.timescale) - s.pendingAt
+	}
 	if len(s.samples) > 0 && next-s.partStart > s.partTarget {
 		s.closePart(false)
 	}
 	s.samples = append(s.samples, fmp4.Sample{
 		Duration:        uint32(min(next-s.pendingAt, math.MaxUint32)),
-		CompositionTime: int32(fmp4.Ticks(f.PTS, s.timescale) - fmp4.Ticks(f.DTS, s.timescale)),
+		CompositionTime: int32(composition),
 		Sync:            f.RandomAccess,
 		Data:            f.Data,
 	})
@@ -237,7 +252,11 @@ func (s *segmenter) lastEnd(next *cut, at int64) int64 {
 	case next == nil || next.discontinuity:
 		return usual
 	case s.kind == media.KindVideo:
-		return max(fmp4.Ticks(next.at, s.timescale), s.pendingAt+1)
+		end := fmp4.Ticks(next.at, s.timescale)
+		if at > 0 { // the next frame is there or later, but for partSlack
+			end = min(end, at)
+		}
+		return max(end, s.pendingAt+1)
 	case at > s.pendingAt && at < usual+s.frame:
 		return at
 	}
