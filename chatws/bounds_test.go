@@ -1,0 +1,231 @@
+package chatws
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/lxzan/gws"
+
+	"github.com/miju-live/miju/auth"
+	"github.com/miju-live/miju/streamkey"
+)
+
+func TestSlowMemberIsClosedAndOthersGoOn(t *testing.T) {
+	s := newStage(t, func(c *Config) { c.QueueKiB, c.MaxText = 64, 4000 })
+	// A member whose handler waits reads nothing.
+	stuck := &stuckClient{release: make(chan struct{}), closed: make(chan uint16, 1)}
+	conn, _, err := gws.NewClient(stuck, &gws.ClientOption{Addr: "ws" + strings.TrimPrefix(s.url, "http") + "/live/x/chat"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		conn.ReadLoop()
+	}()
+	if err := conn.WriteString(`{"type":"join","name":"stuck"}`); err != nil {
+		t.Fatal(err)
+	}
+	waitUntil(t, func() bool { return s.Stats().Joined == 1 })
+	a, _ := s.join(t, "live/x", "a")
+	text := strings.Repeat("x", 3900)
+	waitUntil(t, func() bool {
+		for range 50 {
+			a.send(`{"type":"say","text":"` + text + `"}`)
+			a.next(EventMessage)
+		}
+		return s.Stats().Slow == 1
+	})
+	close(stuck.release)
+	if code := <-stuck.closed; code != uint16(CloseSlow) {
+		t.Errorf("closed with %d", code)
+	}
+	<-done
+	a.send(`{"type":"say","text":"still here"}`)
+	if e := a.next(EventMessage); e.Text != "still here" {
+		t.Errorf("%+v", e)
+	}
+}
+
+type stuckClient struct {
+	gws.BuiltinEventHandler
+	release chan struct{}
+	closed  chan uint16
+}
+
+func (c *stuckClient) OnMessage(_ *gws.Conn, m *gws.Message) {
+	<-c.release
+	m.Close()
+}
+
+func (c *stuckClient) OnClose(_ *gws.Conn, err error) {
+	var e *gws.CloseError
+	if errors.As(err, &e) {
+		c.closed <- e.Code
+	} else {
+		c.closed <- 0
+	}
+}
+
+func TestConnectionsThatAreClosed(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*Config)
+		do     func(*testing.T, *stage) *client
+		want   uint16
+	}{
+		{"a frame over the bound", nil, func(t *testing.T, s *stage) *client {
+			m, _ := s.join(t, "live/x", "a")
+			m.send(strings.Repeat("a", 5<<10))
+			return m
+		}, 1009},
+		{"a binary frame", nil, func(t *testing.T, s *stage) *client {
+			m, _ := s.join(t, "live/x", "a")
+			m.conn.WriteMessage(gws.OpcodeBinary, []byte("hello"))
+			return m
+		}, uint16(CloseBadFrame)},
+		{"text that is not UTF-8", nil, func(t *testing.T, s *stage) *client {
+			m, _ := s.join(t, "live/x", "a")
+			m.conn.WriteMessage(gws.OpcodeText, []byte{0xff, 0xfe})
+			return m
+		}, 1007},
+		{"a full room", func(c *Config) { c.MaxMembers = 1 }, func(t *testing.T, s *stage) *client {
+			s.join(t, "live/x", "a")
+			m := s.connect(t, "live/x/chat")
+			m.send(`{"type":"join"}`)
+			return m
+		}, uint16(CloseFull)},
+		{"a flood", func(c *Config) { c.Rate, c.Burst = 1, 1 }, func(t *testing.T, s *stage) *client {
+			m, _ := s.join(t, "live/x", "a")
+			for range maxStrikes + 5 {
+				m.conn.WriteString(`{"type":"ping"}`) // the last ones may find it closed
+			}
+			return m
+		}, uint16(CloseFlood)},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			change := func(*Config) {}
+			if c.change != nil {
+				change = c.change
+			}
+			s := newStage(t, change)
+			if code := c.do(t, s).closeCode(); code != c.want {
+				t.Errorf("closed with %d, want %d", code, c.want)
+			}
+		})
+	}
+}
+
+func TestRateIsBounded(t *testing.T) {
+	s := newStage(t, func(c *Config) { c.Rate, c.Burst = 1, 3 })
+	a, _ := s.join(t, "live/x", "a")
+	for range 5 {
+		a.send(`{"type":"say","text":"hi"}`)
+	}
+	if e := a.next(EventError); e.Code != "rate" {
+		t.Errorf("%+v", e)
+	}
+	if st := s.Stats(); st.Refused["rate"] == 0 || st.Messages > 4 {
+		t.Errorf("%+v", st)
+	}
+}
+
+func TestUnjoinedConnectionHearsNothing(t *testing.T) {
+	s := newStage(t)
+	silent := s.connect(t, "live/x/chat")
+	a, _ := s.join(t, "live/x", "a")
+	a.send(`{"type":"say","text":"hi"}`)
+	a.next(EventMessage)
+	silent.send(`{"type":"say","text":"let me"}`)
+	if e := <-silent.events; e.Type != EventError || e.Code != "bad_command" {
+		t.Errorf("%+v", e)
+	}
+}
+
+func TestLargeRoomsTellTheCountOnly(t *testing.T) {
+	s := newStage(t)
+	first, _ := s.join(t, "live/x", "first")
+	for i := range maxNotices + 5 {
+		s.join(t, "live/x", fmt.Sprint(i))
+	}
+	if e := first.next(EventOnline); e.Online < maxNotices {
+		t.Errorf("%+v", e)
+	}
+}
+
+func TestAnswersOverHTTP(t *testing.T) {
+	s := newStage(t, func(c *Config) { c.Origins = "https://a.example" })
+	for _, c := range []struct {
+		name, path string
+		header     http.Header
+		status     int
+		code       string
+	}{
+		{"a browser's address bar", "/live/x/chat", nil, 426, "no_websocket"},
+		{"a bad name", "/live/x.y/chat", http.Header{"Upgrade": {"websocket"}}, 404, "invalid_room"},
+		{"three segments", "/live/x/y/chat", nil, 404, "invalid_room"},
+		{"a bad token", "/live/x/chat?token=bad", http.Header{"Upgrade": {"websocket"}}, 403, "denied"},
+		{"another page", "/live/x/chat", http.Header{"Upgrade": {"websocket"}, "Origin": {"https://b.example"}}, 403, "origin"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+c.path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.header != nil {
+				req.Header = c.header
+			}
+			r, err := http.DefaultTransport.RoundTrip(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Body.Close()
+			b, err := io.ReadAll(r.Body)
+			if err != nil || r.StatusCode != c.status || !strings.Contains(string(b), `"error":"`+c.code+`"`) {
+				t.Errorf("%d %s", r.StatusCode, b)
+			}
+		})
+	}
+	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+}
+
+func TestShutdownSaysGoodbye(t *testing.T) {
+	s := newStage(t)
+	a, _ := s.join(t, "live/x", "a")
+	b := s.connect(t, "live/y/chat") // has not joined
+	s.Shutdown(t.Context())
+	for _, c := range []*client{a, b} {
+		if code := c.closeCode(); code != uint16(CloseGoingAway) {
+			t.Errorf("closed with %d", code)
+		}
+	}
+	if st := s.Stats(); st.Connections != 0 || st.Rooms != 0 {
+		t.Errorf("%+v", st)
+	}
+}
+
+// BenchmarkBroadcast is one message to a room, queued for every member.
+func BenchmarkBroadcast(b *testing.B) {
+	for _, n := range []int{1, 1000} {
+		b.Run(fmt.Sprintf("members=%d", n), func(b *testing.B) {
+			s := New(DefaultConfig(), auth.Open{}, &liveSet{}, slog.New(slog.DiscardHandler))
+			k, _ := streamkey.Parse("live/x")
+			r := newRoom(s, k)
+			for range n {
+				r.members[newMember(s, k, auth.Grant{})] = struct{}{}
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				r.broadcast(&Event{Type: EventMessage, Text: "hello", From: &Author{"1", "a"}})
+				for m := range r.members {
+					m.next()
+				}
+			}
+		})
+	}
+}
