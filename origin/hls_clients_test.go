@@ -92,18 +92,22 @@ func serve(t *testing.T, all []media.Frame) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	until := func(what string, done func() bool) {
+		for deadline := time.Now().Add(10 * time.Second); !done(); runtime.Gosched() {
+			if time.Now().After(deadline) {
+				t.Fatal("no ", what)
+			}
+		}
+	}
 	for i := range all {
 		p.Write(all[i])
 		if i == 0 {
 			server.StreamChanged(key)
-			for deadline := time.Now().Add(10 * time.Second); p.Stream().Stats().Readers == 0; runtime.Gosched() {
-				if time.Now().After(deadline) {
-					t.Fatal("no packager")
-				}
-			}
+			until("packager", func() bool { return p.Stream().Stats().Readers > 0 })
 		}
 	}
 	p.Close()
+	until("end", server.hls.packager(key).ended)
 	return web.URL + "/live/alice.m3u8"
 }
 
@@ -188,8 +192,12 @@ func TestHLSPlayedByGohlslib(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
+	ended := make(chan error, 1)
+	go func() { ended <- c.Wait2() }()
 	for v, a := 0, 0; v < 30 || a < 30; {
 		select {
+		case err := <-ended:
+			t.Fatalf("the player ends after %d pictures and %d sound frames: %v", v, a, err)
 		case <-video:
 			v++
 		case <-audio:

@@ -62,7 +62,9 @@ func (h *hlsOrigin) serveFile(w http.ResponseWriter, r *http.Request, key stream
 	header.Set("Cache-Control", cacheFor(fileAge)+", immutable")
 	header.Set("Accept-Ranges", "bytes")
 	if r.Header.Get("Range") != "" {
-		http.ServeContent(w, r, "", time.Time{}, &chunkReader{file: f})
+		body := h.body(w)
+		http.ServeContent(body, r, "", time.Time{}, &chunkReader{file: f})
+		body.end()
 		return
 	}
 	h.send(w, r, f.Size, f.Chunks...)
@@ -191,24 +193,45 @@ func acceptsGzip(h http.Header) bool {
 	return false
 }
 
-// send writes an answer of known size. A client that takes nothing of it for
-// the write timeout is disconnected.
+// send writes an answer of known size.
 func (h *hlsOrigin) send(w http.ResponseWriter, r *http.Request, size int, chunks ...[]byte) {
 	w.Header().Set("Content-Length", strconv.Itoa(size))
 	if r.Method == http.MethodHead {
 		return
 	}
-	control := http.NewResponseController(w)
+	body := h.body(w)
 	for _, c := range chunks {
-		control.SetWriteDeadline(time.Now().Add(h.server.config.WriteTimeout)) // not every writer has one
-		n, err := w.Write(c)
-		h.server.hlsBytes.Add(uint64(n))
-		if err != nil {
+		if _, err := body.Write(c); err != nil {
 			return // the client is gone
 		}
 	}
-	if control.Flush() == nil {
-		control.SetWriteDeadline(time.Time{}) // the connection may serve more
+	body.end()
+}
+
+// body is an answer's body. A client that takes nothing of it for the write
+// timeout is disconnected.
+type body struct {
+	http.ResponseWriter
+	control *http.ResponseController
+	origin  *hlsOrigin
+}
+
+func (h *hlsOrigin) body(w http.ResponseWriter) body {
+	return body{w, http.NewResponseController(w), h}
+}
+
+// Write implements io.Writer.
+func (b body) Write(p []byte) (int, error) {
+	b.control.SetWriteDeadline(time.Now().Add(b.origin.server.config.WriteTimeout)) // not every writer has one
+	n, err := b.ResponseWriter.Write(p)
+	b.origin.server.hlsBytes.Add(uint64(n))
+	return n, err
+}
+
+// end sends what is left and frees the connection for other answers.
+func (b body) end() {
+	if b.control.Flush() == nil {
+		b.control.SetWriteDeadline(time.Time{})
 	}
 }
 

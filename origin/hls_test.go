@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	"github.com/miju-live/miju/auth"
 	"github.com/miju-live/miju/media"
 	"github.com/miju-live/miju/media/mediatest"
+	"github.com/miju-live/miju/remux/hls"
 	"github.com/miju-live/miju/remux/hls/hlstest"
 	"github.com/miju-live/miju/stream"
 	"github.com/miju-live/miju/streamkey"
@@ -307,6 +309,28 @@ func TestHLSNumbersRiseOverANewStream(t *testing.T) {
 			t.Errorf("sound of the old stream: %d", w.Code)
 		}
 	})
+}
+
+func TestHLSNumbersOfTheClock(t *testing.T) {
+	at := func(year int) (n hls.Numbers) { return firstNumbers(time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC)) }
+	for _, c := range []struct {
+		name string
+		year int
+		want hls.Numbers
+	}{
+		{"a clock that was never set", 1970, hls.Numbers{Segment: 1}},
+		{"the beginning", 2026, hls.Numbers{Segment: 1}},
+		{"a year later", 2027, hls.Numbers{Segment: 1 + 365*86400*4, Discontinuity: 365 * 24}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := at(c.year); got != c.want {
+				t.Errorf("numbers %+v, want %+v", got, c.want)
+			}
+		})
+	}
+	if n := at(2042).Segment; n > math.MaxInt32 {
+		t.Errorf("media sequence number %d has more than 31 bits", n)
+	}
 }
 
 func TestHLSUnsupportedCodec(t *testing.T) {
