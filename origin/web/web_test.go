@@ -1,0 +1,43 @@
+package web
+
+import (
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/fstest"
+)
+
+func TestHandler(t *testing.T) {
+	built := fstest.MapFS{
+		"dist/index.html":          {Data: []byte("<!doctype html><title>page</title>")},
+		"dist/assets/index-abc.js": {Data: []byte("let a")},
+	}
+	for _, c := range []struct {
+		name, path string
+		files      fstest.MapFS
+		status     int
+		body       string
+		cache      string
+	}{
+		{"page", "/live/alice", built, 200, "<title>page", "no-cache"},
+		{"asset", "/assets/index-abc.js", built, 200, "let a", "public, max-age=31536000, immutable"},
+		{"no such asset", "/assets/index-def.js", built, 404, "no such file", "no-cache"},
+		{"list of assets", "/assets/", built, 404, "no such file", "no-cache"},
+		{"out of the assets", "/assets/../index.html", built, 404, "no such file", "no-cache"},
+		{"root", "/", built, 200, "/live/alice", "no-cache"},
+		{"one segment", "/favicon.ico", built, 404, "nothing here", "no-cache"},
+		{"page without the build", "/live/alice", fstest.MapFS{}, 503, "make build", "no-cache"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := httptest.NewRecorder()
+			handler{c.files}.ServeHTTP(w, httptest.NewRequest("GET", c.path, nil))
+			h := w.Header()
+			if w.Code != c.status || !strings.Contains(w.Body.String(), c.body) || h.Get("Cache-Control") != c.cache || h.Get("X-Content-Type-Options") != "nosniff" {
+				t.Errorf("%d %q %v", w.Code, w.Body, h)
+			}
+			if page := strings.Contains(c.body, "<title>"); page != (h.Get("Content-Security-Policy") != "") {
+				t.Errorf("%v", h)
+			}
+		})
+	}
+}
