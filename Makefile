@@ -1,0 +1,58 @@
+# Miju. The first three targets are all that most people need.
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+WEB     := origin/web
+PAGE    := $(WEB)/dist/index.html
+
+.PHONY: run test build lint web cross fuzz soak bench tools clean
+
+# Serve the demo stream at http://localhost:8080/live/demo
+run: build
+	bin/miju serve --demo
+
+# Everything that must hold; installs the Debian packages it needs.
+test: tools web lint cross
+	cd $(WEB) && npm test
+	$(GO) test -race -timeout 14m ./...
+
+build: web
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/miju ./cmd/miju
+
+web: $(PAGE)
+
+$(PAGE): $(WEB)/package-lock.json $(WEB)/index.html $(wildcard $(WEB)/*.ts $(WEB)/*.json $(WEB)/src/* $(WEB)/src/*/*)
+	cd $(WEB) && npm ci --no-audit --no-fund && npm run build
+	@touch $(PAGE)
+
+lint: web
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	@out=$$($(GO) tool gofumpt -l .); if [ -n "$$out" ]; then echo "gofumpt would change:"; echo "$$out"; exit 1; fi
+	cd $(WEB) && npm run lint
+
+# The binary needs no cgo anywhere.
+cross:
+	@for t in linux/amd64 linux/arm64 darwin/arm64 windows/amd64; do \
+	  echo "build for $$t"; \
+	  CGO_ENABLED=0 GOOS=$${t%/*} GOARCH=$${t#*/} $(GO) build -o /dev/null ./cmd/miju || exit 1; \
+	done
+
+# Every fuzz target for FUZZTIME.
+FUZZTIME ?= 1m
+fuzz:
+	scripts/fuzz.sh $(FUZZTIME)
+
+# What takes longer than a gate may.
+soak: tools web
+	MIJU_SOAK=1 $(GO) test -race -timeout 60m -run 'Soak' -v ./cmd/miju
+
+bench:
+	$(GO) test -run xxx -bench . -benchmem ./...
+
+tools:
+	@scripts/test-tools.sh
+
+clean:
+	rm -rf bin $(WEB)/node_modules
+	find $(WEB)/dist -mindepth 1 ! -name .gitkeep -delete

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/miju-live/miju/admin"
+	"github.com/miju-live/miju/chatws"
+	"github.com/miju-live/miju/ingest"
+	"github.com/miju-live/miju/ingest/rtmp"
+	"github.com/miju-live/miju/ingest/srt"
+	"github.com/miju-live/miju/origin"
+	"github.com/miju-live/miju/stream"
+	"github.com/miju-live/miju/streamkey"
+)
+
+// config nests the settings of every package; each describes its own.
+type config struct {
+	RTMP   rtmp.Config
+	SRT    srt.Config
+	HTTP   httpConfig
+	Admin  admin.Config
+	Ingest ingest.Config
+	Files  fileConfig
+	Stream stream.Config
+	Origin origin.Config
+	Chat   chatws.Config
+	Log    logConfig
+}
+
+type httpConfig struct {
+	Listen string `flag:"http" group:"network" help:"address for viewers, CDN edges and chat; empty turns it off"`
+}
+
+type fileConfig struct {
+	Demo bool   `flag:"demo" group:"publishing" help:"play a short clip as live/demo"`
+	File string `flag:"file" group:"publishing" help:"play FLV files in a loop: live/a=/clips/a.flv,live/b=/clips/b.flv"`
+}
+
+type logConfig struct {
+	Level  string `flag:"log-level" group:"logging" help:"debug, info, warn or error"`
+	Format string `flag:"log-format" group:"logging" help:"text or json"`
+}
+
+func defaultConfig() config {
+	return config{
+		RTMP:   rtmp.DefaultConfig(),
+		SRT:    srt.DefaultConfig(),
+		HTTP:   httpConfig{Listen: ":8080"},
+		Admin:  admin.DefaultConfig(),
+		Ingest: ingest.DefaultConfig(),
+		Stream: stream.DefaultConfig(),
+		Origin: origin.DefaultConfig(),
+		Chat:   chatws.DefaultConfig(),
+		Log:    logConfig{Level: "info", Format: "text"},
+	}
+}
+
+// validate checks what can be wrong before anything is started.
+func (c *config) validate() error {
+	if err := checkRanges(c); err != nil {
+		return err
+	}
+	if _, err := c.Log.logger(); err != nil {
+		return err
+	}
+	if _, err := c.Files.clips(); err != nil {
+		return err
+	}
+	if c.RTMP.Listen == "" && c.SRT.Listen == "" && c.HTTP.Listen == "" {
+		return fmt.Errorf("--rtmp, --srt and --http are all empty: there is nothing to serve")
+	}
+	return nil
+}
+
+func (c logConfig) logger() (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
+		return nil, fmt.Errorf("--log-level is %q, it may be debug, info, warn or error", c.Level)
+	}
+	o := &slog.HandlerOptions{Level: level}
+	switch c.Format {
+	case "text":
+		return slog.New(slog.NewTextHandler(os.Stderr, o)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(os.Stderr, o)), nil
+	}
+	return nil, fmt.Errorf("--log-format is %q, it may be text or json", c.Format)
+}
+
+// clip is a file to play on a key.
+type clip struct {
+	key  streamkey.Key
+	path string
+}
+
+func (c fileConfig) clips() ([]clip, error) {
+	var all []clip
+	for part := range strings.SplitSeq(c.File, ",") {
+		if part = strings.TrimSpace(part); part == "" {
+			continue
+		}
+		name, path, ok := strings.Cut(part, "=")
+		if !ok || path == "" {
+			return nil, fmt.Errorf("--file has %q, it must be like live/a=/clips/a.flv", part)
+		}
+		key, err := streamkey.Parse(name)
+		if err != nil {
+			return nil, fmt.Errorf("--file: %w", err)
+		}
+		if info, err := os.Stat(path); err != nil {
+			return nil, fmt.Errorf("--file: %w", err)
+		} else if info.IsDir() {
+			return nil, fmt.Errorf("--file: %s is a directory", path)
+		}
+		all = append(all, clip{key, path})
+	}
+	return all, nil
+}

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"encoding/json"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// page runs one of the scripts that drive the watch page in Chromium and
+// reads the JSON that it prints.
+func page(t *testing.T, result any, script string, args ...string) {
+	t.Helper()
+	web := filepath.Join("..", "..", "origin", "web")
+	mustExist(t, filepath.Join(web, "dist", "index.html"))
+	if _, err := exec.LookPath("chromium"); err != nil {
+		t.Fatal(err)
+	}
+	out := command(t, false, "node", append([]string{filepath.Join(web, "e2e", script)}, args...)...)
+	if err := json.Unmarshal(out, result); err != nil {
+		t.Fatalf("%s printed %s: %v", script, tail(string(out)), err)
+	}
+}
+
+type playback struct {
+	Engine  string
+	Started bool
+	Samples []struct{ T, CurrentTime, Latency float64 }
+	Stalls  int
+	Errors  []string
+}
+
+// TestWatchPagePlays has hls.js and mpegts.js play in Chromium: at real speed
+// for 15 s, without a stall once started.
+func TestWatchPagePlays(t *testing.T) {
+	s := start(t)
+	for _, clip := range []string{"h264-aac.flv", "h264-bframes-aac.flv"} {
+		name := strings.TrimSuffix(clip, ".flv")
+		push(t, clip, "flv", s.rtmpURL(name))
+		s.waitLive(t, name)
+		for _, engine := range []string{"hls", "flv"} {
+			t.Run(engine+" "+name, func(t *testing.T) {
+				var p playback
+				page(t, &p, "play.mjs", s.url("/live/"+name+"?player="+engine), "15")
+				checkPlayback(t, p, engine)
+			})
+		}
+	}
+}
+
+func checkPlayback(t *testing.T, p playback, engine string) {
+	t.Helper()
+	if !p.Started || len(p.Samples) < 10 {
+		t.Fatalf("%+v", p)
+	}
+	first, last := p.Samples[0], p.Samples[len(p.Samples)-1]
+	played, passed := last.CurrentTime-first.CurrentTime, last.T-first.T
+	// hls.js speeds up by a few percent to reach its target latency.
+	if passed < 14 || played < 0.9*passed || played > 1.1*passed {
+		t.Errorf("%.2f s were played in %.2f s", played, passed)
+	}
+	if p.Stalls > 0 || len(p.Errors) > 0 {
+		t.Errorf("%d stalls, errors %q", p.Stalls, p.Errors)
+	}
+	if engine == "hls" && (last.Latency <= 0 || last.Latency >= 3) {
+		t.Errorf("hls.js reports a latency of %.2f s", last.Latency)
+	}
+	t.Logf("%s: %.2f s played in %.2f s, latency %.2f s", p.Engine, played, passed, last.Latency)
+}
+
+// TestWatchPageChats has two tabs talk, with the operator joining in.
+func TestWatchPageChats(t *testing.T) {
+	s := start(t, func(c *config) { c.Files.Demo = true })
+	s.waitLive(t, "demo")
+	begun := time.Now()
+	var got struct {
+		Sent, Received []string
+		Online         []int
+		Errors         []string
+	}
+	page(t, &got, "chat.mjs", s.url("/live/demo"))
+	t.Logf("two tabs chatted in %v: %+v", time.Since(begun), got)
+	if len(got.Errors) > 0 || len(got.Sent) == 0 {
+		t.Errorf("%+v", got)
+	}
+}

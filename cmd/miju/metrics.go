@@ -1,0 +1,78 @@
+package main
+
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// metrics answers Prometheus from the Stats of every package. No label holds
+// what a peer can choose, so that the number of series stays bounded.
+func (s *server) metrics() http.Handler {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collector{s})
+	return promhttp.HandlerFor(r, promhttp.HandlerOpts{})
+}
+
+type collector struct{ *server }
+
+// Describe leaves the collector unchecked: outcomes and statuses appear when
+// they first happen.
+func (collector) Describe(chan<- *prometheus.Desc) {}
+
+func (c collector) Collect(out chan<- prometheus.Metric) {
+	m := metricWriter{out}
+	hub, publishers, viewers := c.hub.Stats(), c.ingest.Stats(), c.origin.Stats()
+
+	m.gauge("miju_streams", "Streams that are live.", float64(len(c.hub.Streams())))
+	m.counter("miju_streams_published_total", "Publishers that were given a stream key.", hub.Published)
+	m.counter("miju_ingest_frames_total", "Frames that publishers brought to live streams.", hub.Frames)
+	m.counter("miju_ingest_bytes_total", "Coded bytes that publishers brought to live streams.", hub.Bytes)
+	m.gauge("miju_publisher_connections", "Connections of encoders that are open, admitted or not.", float64(publishers.Open))
+	m.counter("miju_timestamp_repairs_total", "Frames whose timestamps had to be moved.", publishers.TimestampRepairs)
+	for o, n := range publishers.Ended {
+		m.counter("miju_publishers_ended_total", "Connections of encoders that ended, by outcome.", n,
+			"protocol", o.Protocol, "reason", string(o.Reason), "admitted", strconv.FormatBool(o.Admitted))
+	}
+	m.counter("miju_reader_skips_total", "Jumps of lagging viewers to the newest random access point.", hub.Skips)
+	m.counter("miju_gop_overflows_total", "GOPs that grew too large to keep for new viewers.", hub.GOPOverflows)
+
+	const viewersHelp = "Viewers that are connected."
+	m.gauge("miju_viewers", viewersHelp, float64(viewers.FLVViewers), "protocol", "http-flv")
+	m.gauge("miju_viewers", viewersHelp, float64(viewers.WebSocketFLVViewers), "protocol", "ws-flv")
+	const bytesHelp = "Bytes sent to viewers and CDN edges."
+	m.counter("miju_egress_bytes_total", bytesHelp, viewers.FLVBytes, "protocol", "flv")
+	m.counter("miju_egress_bytes_total", bytesHelp, viewers.HLSBytes, "protocol", "hls")
+	m.counter("miju_slow_viewers_total", "Viewers that were disconnected because they took nothing.", viewers.Slow)
+	for status, n := range viewers.Failures {
+		m.counter("miju_http_failures_total", "Requests of viewers that were answered with an error.", n, "status", strconv.Itoa(status))
+	}
+	c.collectChat(m)
+}
+
+// metricWriter writes metrics with their labels as name, value, name, value.
+type metricWriter struct{ out chan<- prometheus.Metric }
+
+func (m metricWriter) counter(name, help string, v uint64, labels ...string) {
+	m.write(prometheus.CounterValue, name, help, float64(v), labels)
+}
+
+func (m metricWriter) gauge(name, help string, v float64, labels ...string) {
+	m.write(prometheus.GaugeValue, name, help, v, labels)
+}
+
+func (m metricWriter) write(t prometheus.ValueType, name, help string, v float64, labels []string) {
+	names := make([]string, 0, len(labels)/2)
+	values := make([]string, 0, len(labels)/2)
+	for i := 0; i+1 < len(labels); i += 2 {
+		names, values = append(names, labels[i]), append(values, labels[i+1])
+	}
+	metric, err := prometheus.NewConstMetric(prometheus.NewDesc(name, help, names, nil), t, v, values...)
+	if err != nil {
+		metric = prometheus.NewInvalidMetric(prometheus.NewDesc(name, help, names, nil), err)
+	}
+	m.out <- metric
+}

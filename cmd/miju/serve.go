@@ -1,0 +1,273 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/miju-live/miju/admin"
+	"github.com/miju-live/miju/auth"
+	"github.com/miju-live/miju/chatws"
+	"github.com/miju-live/miju/ingest"
+	"github.com/miju-live/miju/ingest/file"
+	"github.com/miju-live/miju/ingest/rtmp"
+	"github.com/miju-live/miju/ingest/srt"
+	"github.com/miju-live/miju/origin"
+	"github.com/miju-live/miju/origin/web"
+	"github.com/miju-live/miju/stream"
+	"github.com/miju-live/miju/streamkey"
+)
+
+// drain is how long viewers, members and requests may take to end by
+// themselves once the publishers are gone. Publishers have had up to a second
+// before, connections that do not end get closed after: together under 5 s.
+const drain = 2 * time.Second
+
+// server is everything, wired.
+type server struct {
+	config config
+	log    *slog.Logger
+
+	hub    *stream.Hub
+	ingest *ingest.Server
+	origin *origin.Server
+	chat   *chatws.Server
+
+	// Listeners that are turned off are nil.
+	rtmp        *rtmp.Listener
+	srt         *srt.Listener
+	http, admin net.Listener
+	files       []*file.Listener
+}
+
+// listen wires a server and opens its listeners, all or none.
+func listen(c config, log *slog.Logger) (_ *server, err error) {
+	s := &server{config: c, log: log}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	authorizer := auth.Open{}
+	s.hub = stream.NewHub(c.Stream, func(k streamkey.Key) { s.chat.StreamChanged(k) })
+	s.chat = chatws.New(c.Chat, authorizer, liveStreams{s.hub}, log)
+	s.ingest = ingest.NewServer(c.Ingest, s.hub, authorizer, log)
+	s.origin = origin.NewServer(c.Origin, s.hub, authorizer, web.Handler(), log)
+
+	if c.RTMP.Listen != "" {
+		if s.rtmp, err = rtmp.Listen(c.RTMP); err != nil {
+			return nil, listenError("RTMP", "rtmp", c.RTMP.Listen, err)
+		}
+	}
+	if c.SRT.Listen != "" {
+		if s.srt, err = srt.Listen(c.SRT); err != nil {
+			return nil, listenError("SRT", "srt", c.SRT.Listen, err)
+		}
+	}
+	if c.HTTP.Listen != "" {
+		if s.http, err = net.Listen("tcp", c.HTTP.Listen); err != nil {
+			return nil, listenError("HTTP", "http", c.HTTP.Listen, err)
+		}
+	}
+	if c.Admin.Listen != "" {
+		if s.admin, err = net.Listen("tcp", c.Admin.Listen); err != nil {
+			return nil, listenError("the admin listener", "admin", c.Admin.Listen, err)
+		}
+	}
+	return s, s.openFiles()
+}
+
+func (s *server) openFiles() error {
+	clips, err := s.config.Files.clips()
+	if err != nil {
+		return err
+	}
+	for _, c := range clips {
+		s.files = append(s.files, file.Play(c.key, c.path, func() (io.ReadCloser, error) { return os.Open(c.path) }))
+	}
+	if s.config.Files.Demo {
+		key, err := streamkey.Join("live", "demo")
+		if err != nil {
+			return err
+		}
+		s.files = append(s.files, file.Play(key, "demo", func() (io.ReadCloser, error) {
+			return io.NopCloser(bytes.NewReader(file.Demo)), nil
+		}))
+	}
+	return nil
+}
+
+// listenError says what an operator can do about a listener that does not open.
+func listenError(what, flag, addr string, err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		_, port, _ := net.SplitHostPort(addr)
+		return fmt.Errorf("port %s for %s is taken by another process; end that one or choose another port with --%s :PORT (%w)", port, what, flag, err)
+	}
+	return fmt.Errorf("cannot listen for %s on %s, see --%s: %w", what, addr, flag, err)
+}
+
+func (s *server) close() {
+	if s.rtmp != nil {
+		s.rtmp.Close()
+	}
+	if s.srt != nil {
+		s.srt.Close()
+	}
+	for _, l := range []net.Listener{s.http, s.admin} {
+		if l != nil {
+			l.Close()
+		}
+	}
+}
+
+// serve runs until ctx ends or a listener breaks, and returns when everything
+// that it started is gone.
+func (s *server) serve(ctx context.Context) error {
+	ingestCtx, stopIngest := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopIngest()
+	viewCtx, stopViewers := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopViewers()
+	failed := make(chan error, 8) // no more than the goroutines that may send
+
+	var publishers, others sync.WaitGroup
+	for _, l := range s.ingestListeners() {
+		publishers.Go(func() {
+			if err := s.ingest.Serve(ingestCtx, l); err != nil {
+				failed <- err
+			}
+		})
+	}
+	others.Go(func() { s.origin.Run(viewCtx) })
+	public := s.httpServer(viewCtx, s.http, http.HandlerFunc(s.route), &others, failed)
+	private := s.httpServer(viewCtx, s.admin, s.adminHandler(), &others, failed)
+
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	s.log.Info("shutting down")
+	stopIngest()
+	publishers.Wait() // streams end, and with them what follows them
+
+	graceful, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
+	defer cancel()
+	var ending sync.WaitGroup
+	ending.Go(func() { s.chat.Shutdown(graceful) })
+	for _, h := range []*http.Server{public, private} {
+		ending.Go(func() {
+			if h.Shutdown(graceful) != nil {
+				h.Close()
+			}
+		})
+	}
+	stopLate := context.AfterFunc(graceful, stopViewers)
+	defer stopLate()
+	s.origin.WaitViewers()
+	ending.Wait()
+	stopViewers()
+	others.Wait()
+	s.log.Info("ended")
+	return err
+}
+
+func (s *server) ingestListeners() []ingest.Listener {
+	var all []ingest.Listener
+	if s.rtmp != nil {
+		all = append(all, s.rtmp)
+	}
+	if s.srt != nil {
+		all = append(all, s.srt)
+	}
+	for _, f := range s.files {
+		all = append(all, f)
+	}
+	return all
+}
+
+// httpServer serves l, if there is one, until it is shut down.
+func (s *server) httpServer(ctx context.Context, l net.Listener, h http.Handler, running *sync.WaitGroup, failed chan<- error) *http.Server {
+	hs := &http.Server{
+		Handler:           h,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	if l != nil {
+		running.Go(func() {
+			if err := hs.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+				failed <- err
+			}
+		})
+	}
+	return hs
+}
+
+// route sends /app/name/chat to the chat and all else to the origin.
+func (s *server) route(w http.ResponseWriter, r *http.Request) {
+	if strings.HasSuffix(r.URL.Path, "/chat") && strings.Count(r.URL.Path, "/") == 3 {
+		s.chat.ServeHTTP(w, r)
+		return
+	}
+	s.origin.ServeHTTP(w, r)
+}
+
+func (s *server) adminHandler() http.Handler {
+	return admin.New(s.config.Admin, admin.Sources{
+		Hub:      s.hub,
+		Ended:    s.ended,
+		Rooms:    s.rooms,
+		Announce: s.announce,
+		Metrics:  s.metrics(),
+	}, s.log)
+}
+
+func (s *server) ended() []admin.EndedPublisher {
+	var all []admin.EndedPublisher
+	for _, e := range s.ingest.Recent() {
+		all = append(all, admin.EndedPublisher{
+			Stream: e.Key.String(), Protocol: e.Protocol, Remote: e.RemoteAddr, At: e.At.UTC(), Admitted: e.Admitted,
+			Reason: string(e.Reason), Error: e.Error, Frames: e.Frames, Bytes: e.Bytes,
+		})
+	}
+	return all
+}
+
+func (s *server) rooms() []admin.Room {
+	var all []admin.Room
+	for _, r := range s.chat.Rooms() {
+		all = append(all, admin.Room{Key: r.Key, Online: r.Online})
+	}
+	return all
+}
+
+func (s *server) announce(key streamkey.Key, text string) (int, error) {
+	n, err := s.chat.Announce(key, text)
+	if errors.Is(err, chatws.ErrNoRoom) {
+		err = admin.ErrNoRoom
+	}
+	return n, err
+}
+
+// liveStreams tells the chat what is live and at which stream time.
+type liveStreams struct{ hub *stream.Hub }
+
+func (l liveStreams) Live(key streamkey.Key) (time.Duration, bool) {
+	s, err := l.hub.Lookup(key)
+	if err != nil {
+		return 0, false
+	}
+	return s.Now(), true
+}
