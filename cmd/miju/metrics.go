@@ -50,6 +50,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	for status, n := range viewers.Failures {
 		m.counter("miju_http_failures_total", "Requests of viewers that were answered with an error.", n, "status", strconv.Itoa(status))
 	}
+	c.collectHLS(m)
 	c.collectChat(m)
 }
 

@@ -59,7 +59,10 @@ func listen(c config, log *slog.Logger) (_ *server, err error) {
 		}
 	}()
 	authorizer := auth.Open{}
-	s.hub = stream.NewHub(c.Stream, func(k streamkey.Key) { s.chat.StreamChanged(k) })
+	s.hub = stream.NewHub(c.Stream, func(k streamkey.Key) {
+		s.chat.StreamChanged(k)
+		s.origin.StreamChanged(k)
+	})
 	s.chat = chatws.New(c.Chat, authorizer, liveStreams{s.hub}, log)
 	s.ingest = ingest.NewServer(c.Ingest, s.hub, authorizer, log)
 	s.origin = origin.NewServer(c.Origin, s.hub, authorizer, web.Handler(), log)
