@@ -14,7 +14,7 @@ run: build
 # Everything that must hold; installs the Debian packages it needs.
 test: tools web lint cross
 	cd $(WEB) && npm test
-	$(GO) test -race -timeout 14m ./...
+	$(GO) test -race -parallel 4 -timeout 14m ./...
 
 build: web
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/miju ./cmd/miju

@@ -43,7 +43,7 @@ func TestBadInput(t *testing.T) {
 	})
 	for name, url := range map[string]string{
 		"a stream name with ../":      s.rtmpURL("../x"),
-		"a name with a dot":           s.rtmpURL("a.flv"),
+		"a name with a dot":           s.rtmpURL("a.b"),
 		"a reserved name":             s.rtmpURL("chat"),
 		"three segments":              s.rtmpURL("sub/x"),
 		"a name that is far too long": s.rtmpURL(strings.Repeat("a", 65)),
@@ -68,7 +68,7 @@ func TestBadInput(t *testing.T) {
 		if p.wait(t) == nil {
 			t.Error("ffmpeg publishes")
 		}
-		waitFor(t, "the log line", func() bool { return s.log.count("reason=invalid_key", "protocol=srt") == 1 })
+		waitFor(t, "the log line", func() bool { return s.log.count("reason=bad_request", "protocol=srt", "no stream ID") == 1 })
 	})
 	t.Run("SRT on a taken key", func(t *testing.T) {
 		if push(t, "h264-aac.flv", "mpegts", s.srtURL("publish:live/healthy")).wait(t) == nil {
@@ -197,7 +197,7 @@ func (s *testServer) deadURLs(t *testing.T) {
 		{"GET", "/live/none.flv", 404, "not_live"},
 		{"GET", "/live/none.m3u8", 404, "not_live"},
 		{"GET", "/live/none/video.m3u8", 404, "not_live"},
-		{"GET", "/live/healthy/none.mp4", 404, "not_found"},
+		{"GET", "/live/healthy/none.mp4", 404, "no_such_file"},
 		{"GET", "/live/healthy.mkv", 404, "unknown_format"},
 		{"GET", "/live/..flv", 404, "invalid_stream"},
 		{"GET", "/live/chat.flv", 404, "invalid_stream"},

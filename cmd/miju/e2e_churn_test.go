@@ -56,9 +56,7 @@ func TestChurn(t *testing.T) {
 			t.Errorf("viewer %d got nothing", i)
 		}
 	}
-	if n := s.ingest.Stats().Open; n != 0 {
-		t.Errorf("%d publishers are left", n)
-	}
+	waitFor(t, "the publishers to go", func() bool { return s.ingest.Stats().Open == 0 })
 	waitFor(t, "the viewers to go", func() bool { st := s.origin.Stats(); return st.FLVViewers == 0 })
 	s.stop()
 	late := heap()
