@@ -2,17 +2,20 @@ package chatws
 
 import (
 	"errors"
-	"fmt"
+	"io"
+	"math/rand/v2"
 	"net"
+	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/lxzan/gws"
 	"golang.org/x/time/rate"
 
-	"github.com/miju-live/miju/auth"
 	"github.com/miju-live/miju/streamkey"
 )
 
@@ -22,292 +25,268 @@ const (
 	// writeAtOnce is how much is written at once, in bytes: little enough
 	// that a slow member has taken it before its close code must follow.
 	writeAtOnce = 32 << 10
-	// maxStrikes is how many commands may be refused in a row before the
-	// connection is closed.
+	// closeGrace is how long a member has to take its close code, and then to
+	// answer it.
+	closeGrace = 2 * time.Second
+	// maxStrikes is how many refusals a member may earn at once, forgiven at
+	// one a second, before the connection is closed.
 	maxStrikes = 20
 )
 
-var (
-	errFull = errors.New("the room is full")
-	errRate = errors.New("rate")
-)
-
-// member is one connection to a room.
+// member is one connection, in a room once it has joined. One goroutine
+// reads; another writes, and exists only while there is something to write,
+// so that a quiet member costs one. Nothing else touches the socket.
 type member struct {
 	server *Server
-	key    streamkey.Key
-	grant  auth.Grant
-	author Author
+	conn   net.Conn
 	socket *gws.Conn
-	pace   *rate.Limiter
-	joined bool
-	// strikes counts the commands refused since the last good one.
-	strikes int
+	key    streamkey.Key
+	token  string
+	remote string
+	born   time.Time
+	author Author // its name is set by joining
 
-	mu      sync.Mutex
-	queue   [][]byte
-	waiting int           // bytes in queue
-	wake    chan struct{} // holds one if there is something to do
-	ending  CloseCode     // 0: not
-	reason  string
-	gone    bool
+	// heard is when the peer last sent anything, in Unix nanoseconds.
+	heard  atomic.Int64
+	joined atomic.Bool
+	// nextPing belongs to the sweep.
+	nextPing time.Time
+
+	// The reading goroutine's own.
+	room     *room // nil before it joined
+	pace     *rate.Limiter
+	strikes  *rate.Limiter
+	handling bool  // our code runs, not gws's
+	ended    error // why gws ended
+
+	slot int // in the room's list, under its lock
+
+	mu       sync.Mutex
+	queue    [][]byte // whole frames, shared with other members
+	waiting  int      // bytes in queue and in the writer's hands
+	writing  bool
+	closing  bool // the last frame is queued: nothing may follow
+	code     CloseCode
+	readDone bool
+	undecide func() // ends a running authorization
 }
 
-func newMember(s *Server, key streamkey.Key, g auth.Grant) *member {
-	return &member{
-		server: s, key: key, grant: g, author: Author{ID: strconv.FormatUint(s.nextID.Add(1), 36)},
-		pace: rate.NewLimiter(rate.Limit(s.config.Rate), s.config.Burst), wake: make(chan struct{}, 1),
+func newMember(s *Server, conn net.Conn, key streamkey.Key, r *http.Request) *member {
+	now := time.Now()
+	m := &member{
+		server: s, conn: conn, key: key, token: r.URL.Query().Get("token"), remote: r.RemoteAddr, born: now,
+		author: Author{ID: strconv.FormatUint(s.nextID.Add(1), 36)},
+		// Anywhere within the interval, so that those who came at once are
+		// not pinged at once.
+		nextPing: now.Add(rand.N(pingEvery)),
+		pace:     rate.NewLimiter(rate.Limit(s.config.Rate), s.config.Burst),
+		strikes:  rate.NewLimiter(1, maxStrikes),
 	}
-}
-
-// sessionMember is the name of the member in its socket's session.
-const sessionMember = "member"
-
-// serve reads until the connection ends; another goroutine writes.
-func (m *member) serve(socket *gws.Conn) {
-	m.mu.Lock()
-	m.socket = socket
-	m.mu.Unlock()
-	socket.Session().Store(sessionMember, m)
-	socket.SetReadDeadline(time.Now().Add(joinTimeout)) // a connection that is gone fails in ReadLoop
-	written := make(chan struct{})
-	go func() {
-		defer close(written)
-		m.write()
-	}()
-	socket.ReadLoop()
-	if m.joined {
-		m.server.leave(m)
-	}
-	m.mu.Lock()
-	m.gone = true
-	m.mu.Unlock()
-	m.poke()
-	<-written
-	socket.NetConn().Close() // gws has closed it in most cases
-}
-
-// handler passes gws's events to their members.
-type handler struct{ gws.BuiltinEventHandler }
-
-func memberOf(socket *gws.Conn) *member {
-	v, _ := socket.Session().Load(sessionMember)
-	m, _ := v.(*member)
+	m.alive()
 	return m
 }
 
-// OnMessage is called in serve's goroutine.
-func (handler) OnMessage(socket *gws.Conn, message *gws.Message) {
-	defer message.Close()
-	memberOf(socket).read(message)
-}
+func (m *member) alive() { m.heard.Store(time.Now().UnixNano()) }
 
-// OnPong notes a sign of life.
-func (handler) OnPong(socket *gws.Conn, _ []byte) { memberOf(socket).alive() }
-
-// OnPing notes a sign of life and answers it.
-func (handler) OnPing(socket *gws.Conn, payload []byte) {
-	memberOf(socket).alive()
-	socket.SetWriteDeadline(time.Now().Add(writeTimeout))
-	socket.WritePong(payload)
-}
-
-// OnClose is called when the connection has ended, by whomever.
-func (handler) OnClose(socket *gws.Conn, err error) {
-	m := memberOf(socket)
-	var closed *gws.CloseError
-	var stuck net.Error
-	switch {
-	case errors.As(err, &closed) && closed.Code == 1009:
-		m.server.oversize.Add(1)
-		m.server.log.Info("chat member ended", "stream", m.key, "code", closed.Code, "err", "a frame over the bound")
-	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &stuck) && stuck.Timeout():
-		if !m.joined {
-			m.server.refused[refusedNoJoin].Add(1)
-		}
-	}
-}
-
-// alive moves the time until which a sign of life must come.
-func (m *member) alive() {
-	if m.joined {
-		m.socket.SetReadDeadline(time.Now().Add(silence))
-	}
-}
-
-// read obeys one frame.
-func (m *member) read(message *gws.Message) {
-	if message.Opcode != gws.OpcodeText {
-		m.server.refused[refusedFrame].Add(1)
-		m.end(CloseBadFrame, "commands are text frames")
-		return
-	}
-	m.alive()
-	err := m.obey(message.Bytes())
-	switch {
-	case err == nil:
-		m.strikes = 0
-	case errors.Is(err, errFull):
-		m.server.refused[refusedFull].Add(1)
-		m.end(CloseFull, err.Error())
-	default:
-		m.refuse(err)
-	}
-}
-
-func (m *member) refuse(err error) {
-	for cause, r := range map[error]refusal{errBadCommand: refusedCommand, errBadName: refusedName, errBadText: refusedText, errRate: refusedRate} {
-		if errors.Is(err, cause) {
-			m.server.refused[r].Add(1)
-		}
-	}
-	if m.strikes++; m.strikes > maxStrikes {
-		m.server.refused[refusedFlood].Add(1)
-		m.end(CloseFlood, "too many commands were refused")
-		return
-	}
-	m.send(errorEvent(err).frame())
-}
-
-func (m *member) obey(frame []byte) error {
-	if !m.pace.Allow() {
-		return fmt.Errorf("%w: slower, please: %d a second", errRate, m.server.config.Rate)
-	}
-	c, err := parseCommand(frame)
-	if err != nil {
-		return err
-	}
-	switch {
-	case c.Type == "ping":
-		m.send((&Event{Type: EventPong, At: time.Now().UnixMilli()}).frame())
-		return nil
-	case c.Type == "join" && m.joined:
-		return fmt.Errorf("%w: you are in the room already", errBadCommand)
-	case c.Type == "join":
-		return m.join(c.Name)
-	case !m.joined:
-		return fmt.Errorf("%w: join first", errBadCommand)
-	}
-	text, err := cleanText(c.Text, m.server.config.MaxText)
-	if err != nil {
-		return err
-	}
-	if r := m.server.room(m.key); r != nil {
-		r.say(m, text)
-	}
-	return nil
-}
-
-func (m *member) join(name string) error {
-	if m.grant.Name != "" {
-		name = m.grant.Name
-	}
-	name, err := cleanName(name)
-	if err != nil {
-		return err
-	}
-	if name == "" {
-		name = "guest-" + m.author.ID
-	}
-	m.author.Name = name
-	if err := m.server.join(m); err != nil {
-		return err
-	}
-	m.joined = true
-	m.alive()
-	return nil
-}
-
-// send queues a frame. It never waits: a member for whom too much waits is
-// ended as slow and gets nothing more.
+// send queues a frame and sees that somebody writes it. It never waits: a
+// member for whom too much waits is closed as slow and gets nothing more.
 func (m *member) send(frame []byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.ending != 0 || m.gone {
+	if m.closing {
 		return
 	}
 	if m.waiting+len(frame) > m.server.config.QueueKiB<<10 {
 		m.server.slow.Add(1)
-		m.server.log.Info("chat member ended", "stream", m.key, "code", CloseSlow, "err", "too slow")
-		m.queue, m.waiting = nil, 0
-		m.ending, m.reason = CloseSlow, "slow, come back"
-	} else {
-		m.queue = append(m.queue, frame)
-		m.waiting += len(frame)
+		m.closeLocked(CloseSlow)
+		return
 	}
-	m.poke()
+	m.enqueue(frame)
 }
 
-// end closes the connection after what is queued.
-func (m *member) end(code CloseCode, reason string) {
+func (m *member) enqueue(frame []byte) {
+	m.queue = append(m.queue, frame)
+	m.waiting += len(frame)
+	if !m.writing {
+		m.writing = true
+		// running cannot be at zero: whoever calls is counted in it, or is in
+		// a room's lock with m not yet out of the room.
+		m.server.running.Add(1)
+		go m.write()
+	}
+}
+
+// close makes a close frame the last that m gets. What waits for it is
+// dropped. Only the first close counts.
+func (m *member) close(code CloseCode) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.ending == 0 {
-		m.ending, m.reason = code, reason
-		m.poke()
+	m.closeLocked(code)
+}
+
+func (m *member) closeLocked(code CloseCode) {
+	if m.closing {
+		return
 	}
+	m.closing, m.code = true, code
+	for _, f := range m.queue {
+		m.waiting -= len(f)
+	}
+	m.queue = nil
+	if m.undecide != nil {
+		m.undecide()
+	}
+	// A writer that is stuck gets this much longer, and the peer for its
+	// answer too.
+	m.conn.SetDeadline(time.Now().Add(closeGrace))
+	m.enqueue(code.frame())
 }
 
 // cut closes the connection at once.
 func (m *member) cut() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.socket != nil {
-		m.socket.NetConn().Close()
+	m.closing, m.queue = true, nil
+	if m.undecide != nil {
+		m.undecide()
 	}
+	m.conn.Close()
 }
 
-func (m *member) poke() {
-	select {
-	case m.wake <- struct{}{}:
-	default:
-	}
-}
-
-// write sends what is queued until the connection ends. The bytes go around
-// gws to the connection, whole frames at a time, so that its pongs and its
-// close frame fall between them.
-func (m *member) write() {
-	conn := m.socket.NetConn()
-	var out net.Buffers
-	for range m.wake {
-		for {
-			frames, ending, reason, gone := m.next()
-			if gone {
-				return
-			}
-			if len(frames) == 0 {
-				if ending == 0 {
-					break
-				}
-				m.socket.SetWriteDeadline(time.Now().Add(time.Second))
-				m.socket.WriteClose(uint16(ending), []byte(reason))
-				conn.SetReadDeadline(time.Now().Add(time.Second)) // the peer answers, or not
-				return
-			}
-			conn.SetWriteDeadline(time.Now().Add(writeTimeout))
-			out = frames
-			if _, err := out.WriteTo(conn); err != nil {
-				conn.Close() // ends ReadLoop
-				return
-			}
-		}
-	}
-}
-
-// next takes frames off the queue, up to writeAtOnce bytes.
-func (m *member) next() (frames [][]byte, ending CloseCode, reason string, gone bool) {
+func (m *member) isClosing() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	return m.closing
+}
+
+// expel closes m and counts why, unless it is being closed already.
+func (m *member) expel(why refusal, code CloseCode) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.closing {
+		m.server.refused[why].Add(1)
+		m.closeLocked(code)
+	}
+}
+
+// write writes what is queued until nothing is.
+func (m *member) write() {
+	defer m.server.running.Done()
+	for {
+		batch := m.next()
+		if batch == nil {
+			return
+		}
+		size := 0
+		for _, f := range batch {
+			size += len(f)
+		}
+		if err := writeAll(m.conn, batch); err != nil {
+			m.lost(err)
+		}
+		m.mu.Lock()
+		m.waiting -= size
+		m.mu.Unlock()
+	}
+}
+
+// next takes frames off the queue, up to writeAtOnce bytes. If there are none
+// the writer is over, and nil is returned.
+func (m *member) next() [][]byte {
+	m.mu.Lock()
 	n, size := 0, 0
 	for n < len(m.queue) && (n == 0 || size+len(m.queue[n]) <= writeAtOnce) {
 		size += len(m.queue[n])
 		n++
 	}
-	frames = m.queue[:n:n]
+	if n == 0 {
+		m.writing = false
+		last := m.readDone
+		m.mu.Unlock()
+		if last {
+			m.hangUp()
+		}
+		return nil
+	}
+	batch := m.queue[:n:n]
 	if m.queue = m.queue[n:]; len(m.queue) == 0 {
 		m.queue = nil
 	}
-	m.waiting -= size
-	return frames, m.ending, m.reason, m.gone
+	if !m.closing {
+		m.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+	}
+	m.mu.Unlock()
+	return batch
+}
+
+// writeAll writes whole frames by one system call where the connection can.
+func writeAll(conn net.Conn, frames [][]byte) error {
+	if _, ok := conn.(*net.TCPConn); ok && len(frames) > 1 {
+		buffers := net.Buffers(slices.Clone(frames)) // WriteTo uses it up
+		_, err := buffers.WriteTo(conn)
+		return err
+	}
+	b := frames[0]
+	if len(frames) > 1 {
+		b = slices.Concat(frames...) // one TLS record instead of many
+	}
+	_, err := conn.Write(b)
+	return err
+}
+
+// lost ends a connection that does not take what is written. It is too late
+// for a close code: part of a frame may have gone out.
+func (m *member) lost(err error) {
+	m.mu.Lock()
+	if !m.closing && errors.Is(err, os.ErrDeadlineExceeded) {
+		m.server.slow.Add(1)
+		m.code = CloseSlow
+	}
+	m.mu.Unlock()
+	m.cut()
+}
+
+// serve reads until the connection ends, and cleans up.
+func (m *member) serve() {
+	defer m.server.running.Done()
+	err := m.readFrames()
+	if m.room != nil {
+		m.server.leave(m)
+	}
+	m.mu.Lock()
+	m.closing, m.readDone = true, true
+	last := !m.writing
+	code := m.code
+	m.mu.Unlock()
+	if last {
+		m.hangUp()
+	}
+	m.server.log.Debug("chat connection ended", "stream", m.key, "remote", m.remote, "joined", m.joined.Load(),
+		"lasted", time.Since(m.born).Round(time.Millisecond), "code", int(code), "err", err)
+}
+
+// hangUp closes the connection, on whichever of its two goroutines is the
+// last. What the peer still sends is thrown away for a moment first: a socket
+// that is closed with bytes unread is reset, and a close code on its way to
+// the peer is lost with it.
+func (m *member) hangUp() {
+	if c, ok := m.conn.(interface{ CloseWrite() error }); ok && c.CloseWrite() == nil {
+		m.conn.SetReadDeadline(time.Now().Add(closeGrace))
+		io.Copy(io.Discard, io.LimitReader(m.conn, 1<<20))
+	}
+	m.conn.Close()
+	m.server.dismiss(m)
+}
+
+// lookAfter closes a member that is silent or does not join, and pings it.
+func (m *member) lookAfter(now time.Time) {
+	switch {
+	case now.Sub(time.Unix(0, m.heard.Load())) >= silence:
+		m.expel(refusedSilent, CloseSilent)
+	case now.Sub(m.born) >= joinTimeout && !m.joined.Load():
+		m.expel(refusedNoJoin, CloseNoJoin)
+	case !now.Before(m.nextPing):
+		m.nextPing = now.Add(pingEvery)
+		m.send(pingFrame)
+	}
 }

@@ -34,8 +34,10 @@ type Event struct {
 	Seq uint64 `json:"seq,omitempty"`
 	// Version is ProtocolVersion, in welcome only.
 	Version int `json:"version,omitempty"`
-	// ID and Name are the receiver's own, in welcome only.
-	ID   string `json:"id,omitempty"`
+	// ID is the receiver's own in welcome. That of a message or announcement
+	// is never given twice.
+	ID string `json:"id,omitempty"`
+	// Name is the receiver's own, in welcome only.
 	Name string `json:"name,omitempty"`
 	// From is who speaks, joined or left.
 	From *Author `json:"from,omitempty"`
@@ -51,6 +53,9 @@ type Event struct {
 	// Code and Message say what was wrong with a command.
 	Code    string `json:"code,omitempty"`
 	Message string `json:"message,omitempty"`
+	// RetryAfter is after how many milliseconds to send again, of the error
+	// "rate".
+	RetryAfter int64 `json:"retryAfter,omitempty"`
 }
 
 // Author is a member as others see it.
@@ -72,30 +77,18 @@ const (
 	EventPong         = "pong"
 )
 
-// CloseCode is why the server ends a connection. Codes from 4000 on tell by
-// their range whether to come back: 40xx yes, after a while that grows; 41xx
-// no, it would end the same way.
-type CloseCode uint16
-
-// The close codes. 1009, a frame over the bound, and 1007, text that is not
-// UTF-8, are the WebSocket's own (RFC 6455, 7.4.1).
-const (
-	CloseGoingAway CloseCode = 1001
-	CloseSlow      CloseCode = 4000
-	CloseFull      CloseCode = 4001
-	CloseFlood     CloseCode = 4100
-	CloseBadFrame  CloseCode = 4102
-)
-
-// Retry reports whether a client should come back.
-func (c CloseCode) Retry() bool { return c < 4100 }
-
 // Errors that an error event reports by a word for programs.
 var (
 	errBadCommand = errors.New("bad_command")
 	errBadName    = errors.New("bad_name")
 	errBadText    = errors.New("bad_text")
+	errRate       = errors.New("rate")
 )
+
+// commandErrors has each of them by the reason that metrics count it under.
+var commandErrors = map[refusal]error{
+	refusedCommand: errBadCommand, refusedName: errBadName, refusedText: errBadText, refusedRate: errRate,
+}
 
 // parseCommand reads a command. The frame's size is bounded by the reader.
 // Errors wrap one of the words above.
@@ -111,32 +104,45 @@ func parseCommand(frame []byte) (Command, error) {
 	return Command{}, fmt.Errorf("%w: the type %.20q is unknown", errBadCommand, c.Type)
 }
 
-// cleanName trims a name and checks it: printable characters only, so that
-// nobody can turn the writing direction around or hide.
+// cleanName trims a name and checks it: characters that can be seen only, so
+// that nobody can turn the writing direction around, hide, or look like
+// somebody else by what does not show.
 func cleanName(s string) (string, error) {
 	s = strings.TrimSpace(s)
 	if !utf8.ValidString(s) || utf8.RuneCountInString(s) > MaxName {
 		return "", fmt.Errorf("%w: a name has %d characters at most", errBadName, MaxName)
 	}
+	seen := s == ""
 	for _, r := range s {
-		// The zero width joiner holds emoji together.
-		if !unicode.IsPrint(r) && r != '\u200d' {
+		switch {
+		case r == '\u200d', unicode.Is(unicode.M, r): // within emoji and many scripts, but nothing alone
+		case !unicode.IsPrint(r), strings.ContainsRune(blanks, r):
 			return "", fmt.Errorf("%w: a name holds printable characters only", errBadName)
+		default:
+			seen = true
 		}
+	}
+	if !seen {
+		return "", fmt.Errorf("%w: nothing of this name can be seen", errBadName)
 	}
 	return s, nil
 }
 
+// blanks are letters and symbols of Unicode that show nothing.
+const blanks = "\u115f\u1160\u2800\u3164\uffa0"
+
 // cleanText trims a message and checks it.
 func cleanText(s string, longest int) (string, error) {
-	s = strings.TrimSpace(s)
+	s = strings.TrimSpace(lineBreaks.Replace(s))
 	switch n := utf8.RuneCountInString(s); {
-	case n == 0:
-		return "", fmt.Errorf("%w: there is no text", errBadText)
 	case !utf8.ValidString(s):
 		return "", fmt.Errorf("%w: the text is not UTF-8", errBadText)
+	case !strings.ContainsFunc(s, visible):
+		return "", fmt.Errorf("%w: there is no text", errBadText)
 	case n > longest:
 		return "", fmt.Errorf("%w: the text has %d characters, %d are allowed", errBadText, n, longest)
+	case strings.Count(s, "\n") >= maxLines:
+		return "", fmt.Errorf("%w: the text has more than %d lines", errBadText, maxLines)
 	}
 	for _, r := range s {
 		if unicode.IsControl(r) && r != '\n' {
@@ -153,23 +159,13 @@ func (e *Event) frame() []byte {
 	if err != nil { // an Event holds nothing that cannot be marshalled
 		payload = []byte(`{"type":"error","code":"internal"}`)
 	}
-	const text, final = 0x1, 0x80
-	b := make([]byte, 0, len(payload)+10)
-	switch n := len(payload); {
-	case n < 126:
-		b = append(b, final|text, byte(n))
-	case n < 1<<16:
-		b = append(b, final|text, 126, byte(n>>8), byte(n))
-	default:
-		b = append(b, final|text, 127, 0, 0, 0, 0, byte(n>>24), byte(n>>16), byte(n>>8), byte(n))
-	}
-	return append(b, payload...)
+	return appendFrame(make([]byte, 0, len(payload)+10), opText, payload)
 }
 
 // errorEvent reports what was wrong with a command.
 func errorEvent(err error) *Event {
 	code, message := "internal", err.Error()
-	for _, known := range []error{errBadCommand, errBadName, errBadText, errRate} {
+	for _, known := range commandErrors {
 		if errors.Is(err, known) {
 			code = known.Error()
 			message = strings.TrimPrefix(message, code+": ")

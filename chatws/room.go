@@ -1,36 +1,57 @@
 package chatws
 
 import (
+	"crypto/rand"
+	"errors"
+	"strconv"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"github.com/miju-live/miju/streamkey"
 )
 
 const (
 	// maxNotices is up to how many members a room tells of each that joins or
-	// leaves. In a larger one only the count is told, once in countEvery:
-	// with n members coming and going each notice costs n frames.
+	// leaves. In a larger one only the count is told, by the next sweep: with
+	// n members coming and going each notice costs n frames.
 	maxNotices = 100
-	countEvery = time.Second
+	// noticesPerSecond is how many it tells at most, in case the same few
+	// come and go all the time.
+	noticesPerSecond = 20
+)
+
+var (
+	errFull    = errors.New("the room is full")
+	errRemoved = errors.New("the room is gone")
 )
 
 // room is the chat of one key. Everything that all members get is said under
-// its lock, which is its order.
+// its lock, which is its order. Saying it waits for nobody.
 type room struct {
 	server *Server
 	key    streamkey.Key
+	// epoch makes the names of this room's messages its own.
+	epoch string
+
+	removed atomic.Bool // set under mu when the last member has left
+	recount atomic.Bool // the count changed and was not told
 
 	mu      sync.Mutex
-	members map[*member]struct{}
+	members []*member // each knows its slot
 	seq     uint64
-	live    bool
-	// counting is set while a count waits to be told.
-	counting *time.Timer
+	live    bool // what was told last
+	notices *rate.Limiter
 }
 
 func newRoom(s *Server, key streamkey.Key) *room {
-	return &room{server: s, key: key, members: map[*member]struct{}{}}
+	return &room{
+		server: s, key: key, epoch: strings.ToLower(rand.Text()[:12]),
+		notices: rate.NewLimiter(noticesPerSecond, noticesPerSecond),
+	}
 }
 
 func (r *room) online() int {
@@ -39,15 +60,20 @@ func (r *room) online() int {
 	return len(r.members)
 }
 
+// join puts m in and welcomes it. The error is errFull or errRemoved.
 func (r *room) join(m *member) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.members) >= r.server.config.MaxMembers {
+	switch {
+	case r.removed.Load():
+		return errRemoved
+	case len(r.members) >= r.server.config.MaxMembers:
 		return errFull
 	}
 	mediaTime := r.look()
 	r.tell(EventJoined, m, len(r.members)+1)
-	r.members[m] = struct{}{}
+	m.slot = len(r.members)
+	r.members = append(r.members, m)
 	live := r.live
 	m.send((&Event{
 		Type: EventWelcome, Version: ProtocolVersion, ID: m.author.ID, Name: m.author.Name, Seq: r.seq,
@@ -57,36 +83,40 @@ func (r *room) join(m *member) error {
 	return nil
 }
 
-// leave takes m out, if it is in, and returns how many are left.
-func (r *room) leave(m *member) int {
+// leave takes m out and reports whether it was the last: then nobody joins
+// this room any more.
+func (r *room) leave(m *member) (last bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if _, in := r.members[m]; in {
-		delete(r.members, m)
-		r.tell(EventLeft, m, len(r.members))
+	end := len(r.members) - 1
+	r.members[m.slot] = r.members[end]
+	r.members[m.slot].slot = m.slot
+	r.members[end] = nil
+	r.members = r.members[:end]
+	if end == 0 {
+		r.removed.Store(true)
+		return true
 	}
-	if len(r.members) == 0 && r.counting != nil {
-		r.counting.Stop()
-	}
-	return len(r.members)
+	r.tell(EventLeft, m, end)
+	return false
 }
 
-// tell tells that somebody joined or left, or how many there are now.
+// tell tells that somebody joined or left, or has the sweep tell how many
+// there are.
 func (r *room) tell(event string, m *member, online int) {
-	if online <= maxNotices {
+	switch {
+	case online <= maxNotices && r.notices.Allow():
 		r.broadcast(&Event{Type: event, From: &m.author, Online: online})
-		return
-	}
-	if r.counting == nil {
-		r.counting = time.AfterFunc(countEvery, r.count)
+	case len(r.members) > 0:
+		r.recount.Store(true)
 	}
 }
 
+// count tells how many there are, if that is not known.
 func (r *room) count() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.counting = nil
-	if len(r.members) > 0 {
+	if r.recount.Swap(false) && len(r.members) > 0 {
 		r.broadcast(&Event{Type: EventOnline, Online: len(r.members)})
 	}
 }
@@ -95,7 +125,7 @@ func (r *room) say(m *member, text string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	mediaTime := r.look()
-	r.broadcast(&Event{Type: EventMessage, From: &m.author, Text: text, MediaTime: mediaTime})
+	r.broadcast(&Event{Type: EventMessage, ID: r.newID(), From: &m.author, Text: text, MediaTime: mediaTime})
 	r.server.messages.Add(1)
 }
 
@@ -103,9 +133,12 @@ func (r *room) announce(text string) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	mediaTime := r.look()
-	r.broadcast(&Event{Type: EventAnnouncement, Text: text, MediaTime: mediaTime})
+	r.broadcast(&Event{Type: EventAnnouncement, ID: r.newID(), Text: text, MediaTime: mediaTime})
 	return len(r.members)
 }
+
+// newID names what is broadcast next.
+func (r *room) newID() string { return r.epoch + "-" + strconv.FormatUint(r.seq+1, 10) }
 
 func (r *room) streamChanged() {
 	r.mu.Lock()
@@ -139,7 +172,7 @@ func (r *room) broadcast(e *Event) {
 	}
 	e.Seq, e.At = r.seq, time.Now().UnixMilli()
 	b := e.frame()
-	for m := range r.members {
+	for _, m := range r.members {
 		m.send(b)
 	}
 	r.server.delivered.Add(uint64(len(r.members)))
