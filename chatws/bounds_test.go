@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -100,6 +101,22 @@ func TestConnectionsThatAreClosed(t *testing.T) {
 			m.send(`{"type":"join"}`)
 			return m
 		}, uint16(CloseFull)},
+		{"a token that may not", nil, func(t *testing.T, s *stage) *client {
+			m := s.connect(t, "live/x/chat?token=bad")
+			m.send(`{"type":"join"}`)
+			return m
+		}, uint16(CloseDenied)},
+		{"a token that cannot be judged", nil, func(t *testing.T, s *stage) *client {
+			m := s.connect(t, "live/x/chat?token=slow")
+			m.send(`{"type":"join"}`)
+			return m
+		}, uint16(CloseUndecided)},
+		{"a room too many", func(c *Config) { c.MaxRooms = 1 }, func(t *testing.T, s *stage) *client {
+			s.join(t, "live/x", "a")
+			m := s.connect(t, "live/y/chat")
+			m.send(`{"type":"join"}`)
+			return m
+		}, uint16(CloseFull)},
 		{"a flood", func(c *Config) { c.Rate, c.Burst = 1, 1 }, func(t *testing.T, s *stage) *client {
 			m, _ := s.join(t, "live/x", "a")
 			for range maxStrikes + 5 {
@@ -169,7 +186,7 @@ func TestAnswersOverHTTP(t *testing.T) {
 		{"a browser's address bar", "/live/x/chat", nil, 426, "no_websocket"},
 		{"a bad name", "/live/x.y/chat", http.Header{"Upgrade": {"websocket"}}, 404, "invalid_room"},
 		{"three segments", "/live/x/y/chat", nil, 404, "invalid_room"},
-		{"a bad token", "/live/x/chat?token=bad", http.Header{"Upgrade": {"websocket"}}, 403, "denied"},
+		{"no room at all", "/live/x", http.Header{"Upgrade": {"websocket"}}, 404, "not_found"},
 		{"another page", "/live/x/chat", http.Header{"Upgrade": {"websocket"}, "Origin": {"https://b.example"}}, 403, "origin"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -217,13 +234,15 @@ func BenchmarkBroadcast(b *testing.B) {
 			k, _ := streamkey.Parse("live/x")
 			r := newRoom(s, k)
 			for range n {
-				r.members[newMember(s, k, auth.Grant{})] = struct{}{}
+				m := newMember(s, nil, k, httptest.NewRequest(http.MethodGet, "/live/x/chat", nil))
+				m.writing = true // by this benchmark
+				r.members = append(r.members, m)
 			}
 			b.ReportAllocs()
 			for b.Loop() {
 				r.broadcast(&Event{Type: EventMessage, Text: "hello", From: &Author{"1", "a"}})
-				for m := range r.members {
-					m.next()
+				for _, m := range r.members {
+					m.queue, m.waiting = m.queue[:0], 0
 				}
 			}
 		})

@@ -70,13 +70,15 @@ func newStage(t testing.TB, change ...func(*Config)) *stage {
 	return &stage{s, h.URL, streams}
 }
 
-// authorizer refuses the token "bad" and names the bearer of "alice".
+// authorizer refuses the token "bad", does not know "slow" and names the bearer of "alice".
 type authorizer struct{}
 
 func (authorizer) Authorize(_ context.Context, r auth.Request) (auth.Grant, error) {
 	switch r.Token {
 	case "bad":
 		return auth.Grant{}, fmt.Errorf("token: %w", auth.ErrDenied)
+	case "slow":
+		return auth.Grant{}, errors.New("no answer")
 	case "alice":
 		return auth.Grant{Name: "Alice"}, nil
 	}
@@ -136,7 +138,8 @@ func (s *stage) connect(t testing.TB, room string) *client {
 // join opens a connection, joins and returns with the welcome.
 func (s *stage) join(t testing.TB, room, name string) (*client, Event) {
 	t.Helper()
-	c := s.connect(t, room+"/chat")
+	path, query, _ := strings.Cut(room, "?")
+	c := s.connect(t, path+"/chat?"+query)
 	c.send(fmt.Sprintf(`{"type":"join","name":%q}`, name))
 	return c, c.next(EventWelcome)
 }
@@ -257,7 +260,7 @@ func TestJoiningAndLeaving(t *testing.T) {
 	if e := a.next(EventLeft); e.From.ID != w.ID || e.Online != 1 {
 		t.Errorf("%+v", e)
 	}
-	if _, w := s.join(t, "live/x?token=alice", "other"); w.Name == "" {
+	if _, w := s.join(t, "live/x?token=alice", "other"); w.Name != "Alice" {
 		t.Errorf("%+v", w)
 	}
 }

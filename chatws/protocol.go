@@ -131,6 +131,17 @@ func cleanName(s string) (string, error) {
 // blanks are letters and symbols of Unicode that show nothing.
 const blanks = "\u115f\u1160\u2800\u3164\uffa0"
 
+// visible reports whether r leaves a trace where it stands alone.
+func visible(r rune) bool {
+	return unicode.IsPrint(r) && r != ' ' && !unicode.Is(unicode.M, r) && !strings.ContainsRune(blanks, r)
+}
+
+// maxLines bounds a message's lines: each takes one of every viewer's window.
+const maxLines = 10
+
+// lineBreaks turns what breaks a line into a line feed, and a tab into a space.
+var lineBreaks = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\u2028", "\n", "\u2029", "\n", "\t", " ")
+
 // cleanText trims a message and checks it.
 func cleanText(s string, longest int) (string, error) {
 	s = strings.TrimSpace(lineBreaks.Replace(s))

@@ -2,7 +2,6 @@
 package chatws
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
