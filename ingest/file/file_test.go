@@ -111,4 +111,3 @@ func TestFilesThatCannotBePlayed(t *testing.T) {
 		})
 	}
 }
-

@@ -30,6 +30,17 @@ const (
 	canForward = 4
 )
 
+// enhanced is what Enhanced RTMP wants to know of a server.
+var enhanced = amf0.Object{
+	{Name: "fourCcList", Value: amf0.StrictArray{amf0.String("avc1"), amf0.String("hvc1"), amf0.String("mp4a")}},
+	{Name: "videoFourCcInfoMap", Value: amf0.Object{
+		{Name: "avc1", Value: amf0.Number(canForward)},
+		{Name: "hvc1", Value: amf0.Number(canForward)},
+	}},
+	{Name: "audioFourCcInfoMap", Value: amf0.Object{{Name: "mp4a", Value: amf0.Number(canForward)}}},
+	{Name: "capsEx", Value: amf0.Number(0)},
+}
+
 // lingerTimeout bounds how long an encoder is waited for to take a refusal, and
 // how long to go after that or after a clean end.
 const lingerTimeout = 400 * time.Millisecond
@@ -61,10 +72,11 @@ func (c *conn) answer(cmd command, name string, values ...amf0.Value) {
 	c.send(csCommand, typeCommandAMF0, 0, amf0.Append(body, values...))
 }
 
-// answerConnect answers connect (7.2.1.1), with what Enhanced RTMP wants to
-// know of a server; codecs that an encoder sends otherwise are refused later,
-// with their name.
-func (c *conn) answerConnect(cmd command) error {
+// answerConnect answers connect (7.2.1.1). asked is its object: a peer that
+// speaks of Enhanced RTMP is told what this server takes; from others, whose
+// parsers may know no arrays, these properties stay away. Codecs that an encoder
+// sends all the same are refused later, with their name.
+func (c *conn) answerConnect(cmd command, asked amf0.Object) error {
 	for _, m := range []message.Message{
 		&message.WinAckSize{Size: windowSize},
 		&message.SetPeerBandwidth{Size: windowSize, Limit: message.LimitTypeDynamic},
@@ -75,17 +87,17 @@ func (c *conn) answerConnect(cmd command) error {
 		}
 	}
 	c.outSize = chunkSize
-	c.answer(cmd, "_result", amf0.Object{
+	properties := amf0.Object{
 		{Name: "fmsVer", Value: amf0.String("FMS/3,0,1,123")},
 		{Name: "capabilities", Value: amf0.Number(31)},
-		{Name: "fourCcList", Value: amf0.StrictArray{amf0.String("avc1"), amf0.String("hvc1"), amf0.String("mp4a")}},
-		{Name: "videoFourCcInfoMap", Value: amf0.Object{
-			{Name: "avc1", Value: amf0.Number(canForward)},
-			{Name: "hvc1", Value: amf0.Number(canForward)},
-		}},
-		{Name: "audioFourCcInfoMap", Value: amf0.Object{{Name: "mp4a", Value: amf0.Number(canForward)}}},
-		{Name: "capsEx", Value: amf0.Number(0)},
-	}, append(info("status", "NetConnection.Connect.Success", "Connection succeeded."),
+	}
+	for _, name := range []string{"fourCcList", "videoFourCcInfoMap", "audioFourCcInfoMap", "capsEx"} {
+		if asked.Get(name) != nil {
+			properties = append(properties, enhanced...)
+			break
+		}
+	}
+	c.answer(cmd, "_result", properties, append(info("status", "NetConnection.Connect.Success", "Connection succeeded."),
 		amf0.Property{Name: "objectEncoding", Value: amf0.Number(0)}))
 	return nil
 }

@@ -153,5 +153,5 @@ func (c *conn) connect(cmd command) error {
 	}
 	c.app = o.Text("app")
 	c.phase = phaseConnected
-	return c.answerConnect(cmd)
+	return c.answerConnect(cmd, o)
 }

@@ -146,11 +146,22 @@ func TestMetadataMarkedAsAMF3IsRead(t *testing.T) {
 }
 
 // What connect is answered in decides whether an encoder goes on.
+// Enhanced RTMP is answered to who asks for it: some parsers know no arrays.
 func TestConnectIsAnsweredInOrder(t *testing.T) {
+	for name, enhanced := range map[string]bool{"OBS": false, "Enhanced RTMP": true} {
+		t.Run(name, func(t *testing.T) { connectIsAnswered(t, enhanced) })
+	}
+}
+
+func connectIsAnswered(t *testing.T, enhanced bool) {
 	c, conn := open(t, DefaultConfig())
 	done := ask(conn)
 	c.shake()
-	c.command("connect", 1, connectObject("live"))
+	o := connectObject("live")
+	if enhanced {
+		o = append(o, amf0.Property{Name: "fourCcList", Value: amf0.StrictArray{amf0.String("*")}})
+	}
+	c.command("connect", 1, o)
 	var types []byte
 	for len(types) == 0 || types[len(types)-1] != typeCommandAMF0 {
 		m, err := c.in.ReadMessage()
@@ -167,7 +178,7 @@ func TestConnectIsAnsweredInOrder(t *testing.T) {
 		}
 		properties, _ := amf0.AsObject(values[2])
 		video, _ := amf0.AsObject(properties.Get("videoFourCcInfoMap"))
-		if video.Get("hvc1") != amf0.Number(4) {
+		if (video.Get("hvc1") == amf0.Number(4)) != enhanced || (properties.Get("fourCcList") != nil) != enhanced {
 			t.Error(properties)
 		}
 		if o, _ := amf0.AsObject(values[3]); o.Text("code") != "NetConnection.Connect.Success" {
