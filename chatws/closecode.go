@@ -11,6 +11,7 @@ const (
 	CloseProtocol    CloseCode = 1002
 	CloseInvalidData CloseCode = 1007 // text that is not UTF-8
 	CloseTooBig      CloseCode = 1009
+	CloseInternal    CloseCode = 1011
 
 	CloseSlow      CloseCode = 4000
 	CloseFull      CloseCode = 4001
@@ -23,13 +24,9 @@ const (
 	CloseNoJoin   CloseCode = 4103
 )
 
-// Retry reports whether a client should come back.
+// Retry reports whether a client should come back by itself.
 func (c CloseCode) Retry() bool {
-	switch c {
-	case CloseProtocol, CloseInvalidData, CloseTooBig:
-		return false
-	}
-	return c < 4100
+	return c == CloseGoingAway || c == CloseInternal || c >= 4000 && c < 4100
 }
 
 // reason says in the close frame what the code means.
@@ -43,6 +40,8 @@ func (c CloseCode) reason() string {
 		return "text must be UTF-8"
 	case CloseTooBig:
 		return "the frame is too big"
+	case CloseInternal:
+		return "the server failed, come back"
 	case CloseSlow:
 		return "slow, come back"
 	case CloseFull:

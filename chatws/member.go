@@ -96,7 +96,8 @@ func (m *member) send(frame []byte) {
 	if m.closing {
 		return
 	}
-	if m.waiting+len(frame) > m.server.config.QueueKiB<<10 {
+	// One frame always fits, or a bound below its size would end everybody.
+	if m.waiting > 0 && m.waiting+len(frame) > m.server.config.QueueKiB<<10 {
 		m.server.slow.Add(1)
 		m.closeLocked(CloseSlow)
 		return

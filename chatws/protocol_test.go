@@ -26,6 +26,10 @@ var commandCases = []struct{ name, in, want string }{
 	{"no text", `{"type":"say"}`, "bad_text"},
 	{"blank text", `{"type":"say","text":" \n "}`, "bad_text"},
 	{"text over the bound", `{"type":"say","text":"` + strings.Repeat("a", 501) + `"}`, "bad_text"},
+	{"ten lines", `{"type":"say","text":"1\n2\n3\n4\n5\n6\n7\n8\n9\n10"}`, ""},
+	{"a tab and Windows line ends", `{"type":"say","text":"a\tb\r\nc"}`, ""},
+	{"eleven lines", `{"type":"say","text":"1\n2\n3\n4\n5\n6\n7\n8\n9\n10\r11"}`, "bad_text"},
+	{"nothing to see", `{"type":"say","text":"\u200b\u3164\ufe0f"}`, "bad_text"},
 	{"control character", `{"type":"say","text":"a\u0000b"}`, "bad_text"},
 }
 
@@ -40,6 +44,9 @@ var nameCases = []struct{ name, in, want string }{
 	{"direction override", "Ann\u202enimda", "refused"},
 	{"zero width space", "A\u200bnn", "refused"},
 	{"line break", "A\nnn", "refused"},
+	{"joiners alone", "\u200d\u200d", "refused"},
+	{"a filler", "\u3164", "refused"},
+	{"accents alone", "\u0301\u0302", "refused"},
 	{"not UTF-8", "A\xffnn", "refused"},
 }
 
@@ -59,8 +66,9 @@ func TestCleanName(t *testing.T) {
 
 func TestCloseCodesTellWhetherToComeBack(t *testing.T) {
 	for code, want := range map[CloseCode]bool{
-		CloseGoingAway: true, CloseSlow: true, CloseFull: true,
-		CloseFlood: false, CloseBadFrame: false,
+		CloseGoingAway: true, CloseInternal: true, CloseSlow: true, CloseFull: true, CloseSilent: true, CloseUndecided: true,
+		1000: false, CloseProtocol: false, CloseInvalidData: false, CloseTooBig: false,
+		CloseFlood: false, CloseDenied: false, CloseBadFrame: false, CloseNoJoin: false,
 	} {
 		if code.Retry() != want {
 			t.Errorf("%d: %v", code, code.Retry())

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"runtime/debug"
 
 	"github.com/lxzan/gws"
 
@@ -81,11 +82,15 @@ func (w *wire) Close() error { return nil }
 func (m *member) readFrames() (err error) {
 	defer func() {
 		// gws v1.8.9 takes a frame's length for signed and panics at one of
-		// 2^63 bytes or more. Anything else that panics is our own mistake.
-		if p := recover(); p != nil {
-			if m.handling {
-				panic(p)
-			}
+		// 2^63 bytes or more. If our code runs it is our own mistake, which
+		// must not end everybody's connection.
+		switch p := recover(); {
+		case p == nil:
+		case m.handling:
+			err = fmt.Errorf("obey a chat command: %v", p)
+			m.server.log.Error("chat connection failed", "stream", m.key, "err", err, "stack", string(debug.Stack()))
+			m.close(CloseInternal)
+		default:
 			err = fmt.Errorf("%w: %v", errProtocol, p)
 			m.expel(refusedFrame, CloseProtocol)
 		}
