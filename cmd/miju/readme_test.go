@@ -1,0 +1,85 @@
+package main
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestREADME holds the README to its word: its settings are taken by check,
+// its pushes publish, and its URLs answer.
+func TestREADME(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	readme := string(b)
+	t.Run("settings", func(t *testing.T) {
+		_, rest, ok := strings.Cut(readme, "```yaml\n")
+		sample, _, closed := strings.Cut(rest, "```")
+		if !ok || !closed {
+			t.Fatal("there is no sample of settings")
+		}
+		path := filepath.Join(t.TempDir(), "miju.yml")
+		if err := os.WriteFile(path, []byte(sample), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := run(t, []string{"MIJU_PROBE=2s"}, "check", "--config", path, "--probe", "2s"); err != nil || !strings.Contains(out, "good") {
+			t.Errorf("%s %v", out, err)
+		}
+	})
+	for _, target := range []string{"run", "test", "build"} {
+		if makefile, err := os.ReadFile(filepath.Join("..", "..", "Makefile")); err != nil || !strings.Contains(readme, "make "+target) || !strings.Contains(string(makefile), "\n"+target+":") {
+			t.Errorf("make %s is not both promised and kept (%v)", target, err)
+		}
+	}
+	pushes := regexp.MustCompile(`(?m)^    (ffmpeg .*)$`).FindAllStringSubmatch(readme, -1)
+	if len(pushes) != 2 {
+		t.Fatalf("%d ffmpeg commands", len(pushes))
+	}
+	for _, p := range pushes {
+		t.Run(p[1], func(t *testing.T) {
+			t.Parallel()
+			s := start(t)
+			local := strings.NewReplacer("clip.mp4", clipPath("h265-aac.mp4"), "localhost:1935", s.rtmp.Addr().String(), "localhost:8890", s.srt.Addr().String())
+			if strings.Contains(p[1], "rtmp:") { // where ffmpeg 5.1 knows H.264 only
+				local = strings.NewReplacer("clip.mp4", clipPath("h264-aac.flv"), "localhost:1935", s.rtmp.Addr().String())
+			}
+			spawn(t, "sh", "-c", "exec "+local.Replace(p[1]))
+			s.waitLive(t, "alice")
+			s.answersREADME(t, readme)
+		})
+	}
+}
+
+var readmeURL = regexp.MustCompile("`(http|ws)://([^`/]+)(/[^`]*)`")
+
+// answersREADME asks for every URL of the table of players.
+func (s *testServer) answersREADME(t *testing.T, readme string) {
+	asked := 0
+	for _, m := range readmeURL.FindAllStringSubmatch(readme, -1) {
+		url := s.url(m[3])
+		if strings.HasSuffix(m[2], ":8081") {
+			url = s.adminURL(m[3])
+		}
+		want := http.StatusOK
+		if m[1] == "ws" {
+			want = http.StatusUpgradeRequired // for one who asks without
+		}
+		r, err := http.Get(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Body.Close()
+		if r.StatusCode != want {
+			t.Errorf("%s: %s", m[0], r.Status)
+		}
+		asked++
+	}
+	if asked < 5 {
+		t.Errorf("%d URLs", asked)
+	}
+}
