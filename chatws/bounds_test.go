@@ -211,6 +211,22 @@ func TestAnswersOverHTTP(t *testing.T) {
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 }
 
+// TestNoUpgradePossible is a server in front of the handler that cannot let go
+// of its connection.
+func TestNoUpgradePossible(t *testing.T) {
+	s := New(DefaultConfig(), auth.Open{}, &liveSet{}, slog.New(slog.DiscardHandler))
+	r := httptest.NewRequest(http.MethodGet, "/live/x/chat", nil)
+	r.Header.Set("Upgrade", "websocket")
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, r)
+	if w.Code != 500 || !strings.Contains(w.Body.String(), `"no_upgrade"`) {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if st := s.Stats(); st.Connections != 0 {
+		t.Errorf("%+v", st)
+	}
+}
+
 func TestShutdownSaysGoodbye(t *testing.T) {
 	s := newStage(t)
 	a, _ := s.join(t, "live/x", "a")

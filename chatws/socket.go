@@ -34,6 +34,7 @@ var (
 func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, key streamkey.Key) (*member, error) {
 	conn, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
+		fail(w, http.StatusInternalServerError, "no_upgrade", "this connection cannot become a WebSocket")
 		return nil, fmt.Errorf("take over the connection: %w", err)
 	}
 	if buffered.Reader.Buffered() > 0 {
