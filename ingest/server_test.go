@@ -136,14 +136,6 @@ func (b *bench) last(t *testing.T) Ended {
 	return r[len(r)-1]
 }
 
-func frames(s *mediatest.Source, n int) []media.Frame {
-	var all []media.Frame
-	for range n {
-		all = append(all, s.Next())
-	}
-	return all
-}
-
 func TestStreamIsLiveWhenThePromisedTracksCame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, auth.Open{})
