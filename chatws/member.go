@@ -1,8 +1,10 @@
 package chatws
 
 import (
+	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -262,7 +264,11 @@ func (m *member) serve() {
 	if last {
 		m.hangUp()
 	}
-	m.server.log.Debug("chat connection ended", "stream", m.key, "remote", m.remote, "joined", m.joined.Load(),
+	level := slog.LevelInfo // we ended it, and why is worth a line
+	if code == 0 || code == CloseGoingAway {
+		level = slog.LevelDebug
+	}
+	m.server.log.Log(context.Background(), level, "chat connection ended", "stream", m.key, "remote", m.remote, "joined", m.joined.Load(),
 		"lasted", time.Since(m.born).Round(time.Millisecond), "code", int(code), "err", err)
 }
 

@@ -252,6 +252,25 @@ func (m *messages) OnClose(_ *gws.Conn, err error) {
 	}
 }
 
+// TestWebSocketFrameOfNegativeLength: the highest bit of a length must be
+// zero (RFC 6455, 5.2). Who sets it is let go, and nothing is left of it.
+func TestWebSocketFrameOfNegativeLength(t *testing.T) {
+	s := newSite(t)
+	s.write(&mediatest.Source{Video: mediatest.H264Track(1)}, 1)
+	c, _, err := gws.NewClient(&messages{}, &gws.ClientOption{Addr: "ws" + strings.TrimPrefix(s.url, "http") + "/live/x.flv"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.NetConn().Close()
+	waitViewer(t, s)
+	if _, err := c.NetConn().Write([]byte{0x82, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4}); err != nil {
+		t.Fatal(err)
+	}
+	waitUntil(t, func() bool {
+		return s.Stats().WebSocketFLVViewers == 0 && s.Stats().Failures[http.StatusBadRequest] == 1
+	})
+}
+
 func TestSequenceHeaderComesAgainOnlyWhenItChanged(t *testing.T) {
 	s := newSite(t)
 	first := &mediatest.Source{Video: mediatest.H264Track(1), GOP: 5}

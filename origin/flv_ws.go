@@ -38,7 +38,18 @@ func (v *flvViewer) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 		}
 		v.conn.Close() // ends ReadLoop
 	}()
-	socket.ReadLoop()
+	if !readLoop(socket) {
+		v.server.failures[http.StatusBadRequest].Add(1)
+	}
 	cancel()
 	<-written
+}
+
+// readLoop reads until the connection ends. It is false if the client broke
+// the protocol so that gws v1.8.9 panics: it takes a frame's length for
+// signed, and 2^63 bytes or more for negative.
+func readLoop(socket *gws.Conn) (ok bool) {
+	defer func() { ok = recover() == nil }()
+	socket.ReadLoop()
+	return true
 }

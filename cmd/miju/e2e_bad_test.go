@@ -173,6 +173,10 @@ func (s *testServer) oversizeFrame(t *testing.T) {
 	}
 	c.NetConn().Close()
 	<-done
+	waitFor(t, "the log line", func() bool { return s.log.count("chat connection ended", "stream=live/healthy", "code=1009") == 1 })
+	if s.metric(t, "miju_chat_oversize_total") != 1 {
+		t.Error("it is not counted in /metrics")
+	}
 }
 
 type closeCode struct {
