@@ -30,6 +30,9 @@ type playback struct {
 	Samples []struct{ T, CurrentTime, Latency float64 }
 	Stalls  int
 	Errors  []string
+	// Muted is how the browser lets a page begin that nobody has touched,
+	// and then the page must offer the sound.
+	Muted, OffersSound bool
 }
 
 // TestWatchPagePlays has hls.js and mpegts.js play in Chromium: at real speed
@@ -60,6 +63,9 @@ func checkPlayback(t *testing.T, p playback, engine string) {
 	// hls.js speeds up by a few percent to reach its target latency.
 	if passed < 14 || played < 0.9*passed || played > 1.1*passed {
 		t.Errorf("%.2f s were played in %.2f s", played, passed)
+	}
+	if p.Muted != p.OffersSound {
+		t.Errorf("muted %v, sound is offered %v", p.Muted, p.OffersSound)
 	}
 	if p.Stalls > 0 || len(p.Errors) > 0 {
 		t.Errorf("%d stalls, errors %q", p.Stalls, p.Errors)

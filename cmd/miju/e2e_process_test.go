@@ -47,6 +47,21 @@ func TestPortTaken(t *testing.T) {
 	}
 }
 
+// TestFileAndDemo plays a file and the demo as streams.
+func TestFileAndDemo(t *testing.T) {
+	s := start(t, func(c *config) {
+		c.Files.Demo = true
+		c.Files.File = "live/clip=" + clipPath("h264-bframes-aac.flv")
+	})
+	for name, protocol := range map[string]string{"demo": `"remote": "demo"`, "clip": "h264-bframes-aac.flv"} {
+		s.waitLive(t, name)
+		if _, api := get(t, s.adminURL("/api/v1/streams")); !strings.Contains(api, protocol) {
+			t.Error(api)
+		}
+	}
+	checkPackets(t, "h264-bframes-aac.flv", probePackets(t, s.url("/live/clip.flv"), 10), true, true) // over its end
+}
+
 // TestProcess builds the program, runs it as an operator does, watches the
 // demo, and ends it by a signal with a publisher and viewers on it.
 func TestProcess(t *testing.T) {
