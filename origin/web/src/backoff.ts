@@ -1,7 +1,7 @@
 // How long to wait before trying again.
 
-/** Waits that grow by half from first to longest, in milliseconds, each with
- * up to a third of chance, so that many clients do not return as one. */
+/** Waits that double from first to longest, in milliseconds. Each is spread
+ * by half to both sides, so that many clients do not return as one. */
 export class Backoff {
   #wait: number;
 
@@ -15,8 +15,8 @@ export class Backoff {
 
   next(): number {
     const wait = this.#wait;
-    this.#wait = Math.min(this.longest, wait * 1.5);
-    return wait * (1 + this.random() / 3);
+    this.#wait = Math.min(this.longest, wait * 2);
+    return wait * (0.5 + this.random());
   }
 
   reset(): void {

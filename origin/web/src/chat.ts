@@ -23,6 +23,11 @@ export interface ChatListener {
   link(l: Link): void;
 }
 
+/** Ask for a sign of life after this many seconds without one, and connect
+ * anew after twice as many: a phone that changes networks is never told that
+ * its old connection is gone. */
+const quiet = 20;
+
 /** Whether a close code asks to come back: 41xx and what WebSocket itself
  * calls our fault do not. */
 export function comesBack(code: number): boolean {
@@ -32,7 +37,8 @@ export function comesBack(code: number): boolean {
 export class Chat {
   #socket: WebSocket | undefined;
   #timer: number | undefined;
-  readonly #backoff = new Backoff(1000, 30_000);
+  #silence = 0;
+  readonly #backoff = new Backoff(1500, 30_000);
 
   constructor(
     readonly url: string,
@@ -43,41 +49,70 @@ export class Chat {
   /** Connects, or connects anew to take another name. */
   connect(): void {
     window.clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#silence = 0;
     const old = this.#socket;
     const socket = new WebSocket(this.url);
     this.#socket = socket;
     old?.close(1000);
     socket.onopen = () => socket.send(JSON.stringify({ type: "join", name: this.name }));
     socket.onmessage = (m) => {
-      if (this.#socket !== socket) return;
-      const e = JSON.parse(m.data as string) as ChatEvent;
-      if (e.type === "welcome") {
-        this.#backoff.reset();
-        this.on.link("open");
-      }
-      if (e.type === "error" && e.code === "bad_name" && this.name !== "") {
-        // A name that was fine once may not be any more: join as a guest.
-        this.name = "";
-        socket.send(JSON.stringify({ type: "join" }));
-      }
-      this.on.event(e);
+      if (this.#socket === socket) this.#hear(JSON.parse(m.data as string) as ChatEvent);
     };
     socket.onclose = (e) => {
-      if (this.#socket !== socket) return;
-      this.#socket = undefined;
-      if (!comesBack(e.code)) {
-        this.on.link("closed");
-        return;
-      }
-      this.on.link("reconnecting");
-      this.#timer = window.setTimeout(() => this.connect(), this.#backoff.next());
+      if (this.#socket === socket) this.#lost(e.code);
     };
   }
 
   /** Says something; false if there is no connection to say it on. */
   say(text: string): boolean {
+    return this.#send({ type: "say", text });
+  }
+
+  /** Looks, once a second, whether the room is still there. */
+  look(): void {
+    if (this.#socket === undefined) return;
+    this.#silence++;
+    if (this.#silence === quiet) this.#send({ type: "ping" });
+    if (this.#silence >= 2 * quiet) {
+      const socket = this.#socket;
+      this.#lost(1006);
+      socket.close();
+    }
+  }
+
+  /** The browser has a network again: do not wait any longer. */
+  wake(): void {
+    if (this.#timer !== undefined) this.connect();
+  }
+
+  #send(command: { type: string; name?: string; text?: string }): boolean {
     if (this.#socket?.readyState !== WebSocket.OPEN) return false;
-    this.#socket.send(JSON.stringify({ type: "say", text }));
+    this.#socket.send(JSON.stringify(command));
     return true;
+  }
+
+  #hear(e: ChatEvent): void {
+    this.#silence = 0;
+    if (e.type === "welcome") {
+      this.#backoff.reset();
+      this.on.link("open");
+    }
+    if (e.type === "error" && e.code === "bad_name" && this.name !== "") {
+      // A name that was fine once may not be any more: join as a guest.
+      this.name = "";
+      this.#send({ type: "join" });
+    }
+    this.on.event(e);
+  }
+
+  #lost(code: number): void {
+    this.#socket = undefined;
+    if (!comesBack(code)) {
+      this.on.link("closed");
+      return;
+    }
+    this.on.link("reconnecting");
+    this.#timer = window.setTimeout(() => this.connect(), this.#backoff.next());
   }
 }

@@ -4,7 +4,15 @@
 const longest = 300;
 
 export class Log {
-  constructor(readonly list: HTMLElement) {}
+  #following = true;
+
+  constructor(readonly list: HTMLElement) {
+    list.addEventListener("scroll", () => {
+      this.#following = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
+    });
+    // A keyboard that opens takes room: what was newest stays in view.
+    new ResizeObserver(() => this.#follow()).observe(list);
+  }
 
   message(name: string, text: string, at: number | undefined, mine: boolean): void {
     const who = element("b", name);
@@ -23,14 +31,17 @@ export class Log {
   }
 
   #line(kind: string, ...parts: (Node | string)[]): HTMLElement {
-    const following = this.list.scrollHeight - this.list.scrollTop - this.list.clientHeight < 40;
     const line = element("li", "");
     line.className = kind;
     line.append(...parts); // strings become text, never markup
     this.list.append(line);
     while (this.list.childElementCount > longest) this.list.firstElementChild?.remove();
-    if (following) this.list.scrollTop = this.list.scrollHeight;
+    this.#follow();
     return line;
+  }
+
+  #follow(): void {
+    if (this.#following) this.list.scrollTop = this.list.scrollHeight;
   }
 }
 
@@ -43,7 +54,7 @@ function element(tag: string, text: string): HTMLElement {
 
 function time(at: number | undefined): string {
   const d = at === undefined ? new Date() : new Date(at);
-  return d.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  return d.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 }
 
 /** A colour that stays with a name. */

@@ -1,6 +1,7 @@
 // The watch page: one stream, and the room beside it.
 
 import { Chat, type ChatEvent } from "./chat";
+import type { Over } from "./engines";
 import { Log } from "./log";
 import { type Place, placeOf } from "./place";
 import { Player, type State } from "./player";
@@ -15,9 +16,11 @@ function by<T extends HTMLElement>(id: string): T {
 const page = {
   state: by("state"),
   online: by("online"),
-  figures: by("figures"),
+  engine: by("engine"),
+  latency: by("latency"),
   notice: by("notice"),
   trouble: by("trouble"),
+  video: by<HTMLVideoElement>("video"),
   sound: by<HTMLButtonElement>("sound"),
   language: by<HTMLButtonElement>("language"),
   send: by<HTMLButtonElement>("send"),
@@ -28,9 +31,11 @@ const page = {
 let language: Language = languageOf(recall("language"), navigator.languages);
 let texts = textsOf(language);
 let state: State = "connecting";
+let why: Over | undefined;
 let wasLive = false;
+let wantsTap = false;
 let online = 0;
-let engine = "";
+let granted = "";
 let trouble: "reconnecting" | "closed" | undefined;
 
 function recall(what: string): string | null {
@@ -57,46 +62,51 @@ function render(): void {
     e.setAttribute("aria-label", e.dataset.label === "chat" ? texts.chat : texts.player);
   }
   page.state.textContent = texts[state];
+  page.notice.hidden = state === "live" || state === "connecting";
+  page.notice.textContent = why && why !== "offline" ? texts[why] : wasLive ? texts.ended : texts.waiting;
   page.online.textContent = online > 0 ? texts.online(online) : "";
   page.sound.textContent = texts.sound;
-  page.language.textContent = texts.other;
+  page.sound.hidden = !wantsTap || !page.notice.hidden;
+  page.video.controls = page.notice.hidden; // what nobody sees is not focused
+  page.language.textContent = texts.otherShort;
+  page.language.setAttribute("aria-label", texts.other);
   page.send.textContent = texts.send;
-  page.name.placeholder = texts.name;
+  page.name.placeholder = granted ? texts.named(granted) : texts.name;
   page.name.setAttribute("aria-label", texts.name);
   page.text.placeholder = texts.say;
   page.text.setAttribute("aria-label", texts.say);
-  page.notice.hidden = state === "live" || state === "connecting";
-  page.notice.textContent = state === "error" ? texts.cannotPlay : wasLive ? texts.ended : texts.waiting;
   page.trouble.hidden = trouble === undefined;
   page.trouble.textContent = trouble ? texts[trouble] : "";
 }
 
 function watch(place: Place): Player {
-  const player = new Player(by<HTMLVideoElement>("video"), place, {
-    state(s) {
-      // An attempt that fails the moment the stream ends looks like trouble.
+  const player = new Player(page.video, place, {
+    state(s, reason) {
       state = s;
+      why = reason;
       wasLive ||= s === "live";
       render();
     },
     engine(e) {
-      engine = e;
       document.body.dataset.engine = e;
+      page.engine.textContent = e;
     },
-    muted(wantsTap) {
-      page.sound.hidden = !wantsTap;
+    muted(tap) {
+      wantsTap = tap;
+      render();
     },
   });
   page.sound.addEventListener("click", () => {
     player.unmute();
-    page.sound.hidden = true;
+    page.video.focus(); // the button is gone
   });
   window.setInterval(() => {
     const latency = player.latency();
     document.body.dataset.latency = latency === undefined ? "" : latency.toFixed(2);
-    page.figures.textContent = latency === undefined ? engine : `${engine} ${latency.toFixed(1)} s`;
+    page.latency.textContent = latency === undefined ? "" : `${latency.toFixed(1)} s`;
+    player.look();
   }, 1000);
-  player.start();
+  void player.start();
   return player;
 }
 
@@ -108,7 +118,10 @@ function talk(place: Place, player: Player): void {
   page.name.value = recall("name") ?? "";
   const chat = new Chat(url, page.name.value, {
     event(e) {
-      if (e.type === "welcome") me = e.id ?? "";
+      if (e.type === "welcome") {
+        me = e.id ?? "";
+        granted = e.name ?? "";
+      }
       show(e, log, me);
       if ((e.type === "live" || e.type === "welcome") && e.live) player.wake();
     },
@@ -129,6 +142,11 @@ function talk(place: Place, player: Player): void {
     const text = page.text.value.trim();
     if (text && chat.say(text)) page.text.value = "";
     page.text.focus();
+  });
+  window.setInterval(() => chat.look(), 1000);
+  window.addEventListener("online", () => {
+    chat.wake();
+    player.wake();
   });
   chat.connect();
 }

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { Backoff } from "./backoff";
 import { comesBack } from "./chat";
+import { overOf } from "./engines";
 import { hue } from "./log";
 import { placeOf } from "./place";
 import { languageOf, textsOf } from "./texts";
@@ -19,11 +20,26 @@ test("a path names a stream", () => {
 });
 
 test("waits grow to a bound and begin anew", () => {
-  const b = new Backoff(1000, 3000, () => 0);
-  expect([b.next(), b.next(), b.next(), b.next(), b.next()]).toEqual([1000, 1500, 2250, 3000, 3000]);
+  const b = new Backoff(1000, 3000, () => 0.5);
+  expect([b.next(), b.next(), b.next(), b.next()]).toEqual([1000, 2000, 3000, 3000]);
   b.reset();
   expect(b.next()).toBe(1000);
-  expect(new Backoff(900, 900, () => 1).next()).toBe(1200);
+});
+
+test("waits are spread", () => {
+  expect(new Backoff(900, 900, () => 0).next()).toBe(450);
+  expect(new Backoff(900, 900, () => 1).next()).toBe(1350);
+});
+
+test("a status says why there is nothing to play", () => {
+  expect([404, 403, 401, 503, 0, undefined].map(overOf)).toEqual([
+    "offline",
+    "denied",
+    "denied",
+    "unreachable",
+    "unreachable",
+    "unreachable",
+  ]);
 });
 
 test("close codes tell whether to come back", () => {

@@ -1,42 +1,37 @@
-// Plays one stream: by hls.js, by mpegts.js or by the browser itself.
+// Keeps one stream playing: begins, notices ends and standstills, tries again.
 
-import Hls from "hls.js";
-import mpegts from "mpegts.js";
 import { Backoff } from "./backoff";
+import { type Attempt, chooseEngine, type Over, open } from "./engines";
 import type { Engine, Place } from "./place";
 
 export type State = "connecting" | "live" | "offline" | "error";
 
 export interface PlayerListener {
-  state(s: State): void;
+  /** The state, and what is wrong if it is "error". */
+  state(s: State, why?: Over): void;
   engine(e: Engine): void;
   /** The browser wants a tap before it lets sound out. */
   muted(wantsTap: boolean): void;
 }
 
-/** One attempt to play, until it ends or fails. */
-interface Attempt {
-  latency(): number | undefined;
-  stop(): void;
-}
+/** How many looks, one a second, a picture may stand still, and an attempt may
+ * take to its first picture: an encoder may send a random access point only
+ * every 10 s, and HLS waits for one after it. */
+const patience = { live: 8, connecting: 30 };
 
-/** Why an attempt is over: the stream is not there, or something else. */
-type Over = "offline" | "error";
-
-export function chooseEngine(forced: Engine | undefined): Engine | undefined {
-  if (forced) return forced;
-  // Chromium says "maybe" to HLS in a video element, so it is asked last.
-  if (Hls.isSupported()) return "hls";
-  if (mpegts.isSupported()) return "flv";
-  if (document.createElement("video").canPlayType("application/vnd.apple.mpegurl")) return "native";
-  return undefined;
-}
+/** A viewer that resumes this many seconds late is brought back to live. */
+const late = 3;
 
 export class Player {
   #attempt: Attempt | undefined;
-  #timer: number | undefined;
-  #engine: Engine | undefined;
+  /** Counts attempts, so that what an earlier one still says is not heard. */
+  #turn = 0;
+  #waiting: number | undefined;
   #live = false;
+  /** The viewer has paused, so what comes back does not play by itself. */
+  #hold = false;
+  #still = 0;
+  #lastTime = 0;
   readonly #backoff = new Backoff(1000, 10_000);
 
   constructor(
@@ -45,43 +40,55 @@ export class Player {
     readonly on: PlayerListener,
   ) {
     video.addEventListener("playing", () => {
+      if (this.#attempt === undefined) return;
       this.#backoff.reset();
       this.#live = true;
       on.state("live");
     });
-    video.addEventListener("ended", () => this.#over("offline"));
+    video.addEventListener("ended", () => {
+      if (this.#attempt) this.#over(this.#turn, "offline");
+    });
+    video.addEventListener("play", () => {
+      this.#hold = false;
+      this.#catchUp();
+    });
     video.addEventListener("volumechange", () => {
       if (!video.muted) on.muted(false);
     });
   }
 
-  start(): void {
-    window.clearTimeout(this.#timer);
+  async start(): Promise<void> {
+    window.clearTimeout(this.#waiting);
+    this.#waiting = undefined;
     this.#attempt?.stop();
-    this.#engine = chooseEngine(this.place.player);
-    if (!this.#engine) {
-      this.on.state("error");
+    this.#attempt = undefined;
+    this.#still = 0;
+    const turn = ++this.#turn;
+    try {
+      const engine = await chooseEngine(this.place.player);
+      if (turn !== this.#turn) return;
+      if (!engine) {
+        this.on.state("error", "unplayable");
+        return;
+      }
+      this.on.engine(engine);
+      const attempt = await open(engine, this.video, this.place, (why) => this.#over(turn, why));
+      if (turn !== this.#turn) {
+        attempt.stop();
+        return;
+      }
+      this.#attempt = attempt;
+    } catch {
+      this.#over(turn, "unreachable"); // the engine's own code did not arrive
       return;
     }
-    this.on.engine(this.#engine);
-    const base = `/${this.place.key}`;
-    switch (this.#engine) {
-      case "hls":
-        this.#attempt = playHLS(this.video, `${base}.m3u8${this.place.query}`, (o) => this.#over(o));
-        break;
-      case "flv":
-        this.#attempt = playFLV(this.video, `${base}.flv${this.place.query}`, (o) => this.#over(o));
-        break;
-      case "native":
-        this.#attempt = playNative(this.video, `${base}.m3u8${this.place.query}`, (o) => this.#over(o));
-        break;
-    }
-    void this.#play();
+    if (this.#hold) this.on.state("connecting");
+    else await this.#play();
   }
 
   /** Something says that the stream is live now: do not wait any longer. */
   wake(): void {
-    if (!this.#live && this.#attempt === undefined) this.start();
+    if (this.#waiting !== undefined) void this.start();
   }
 
   /** Seconds from the newest media there is to what is shown. */
@@ -92,6 +99,19 @@ export class Player {
   unmute(): void {
     this.video.muted = false;
     this.video.play().catch(() => undefined); // it is playing, or start() will
+  }
+
+  /** Looks, once a second, whether the picture moves. A connection that died
+   * silently says nothing otherwise. */
+  look(): void {
+    const moved = this.video.currentTime !== this.#lastTime;
+    this.#lastTime = this.video.currentTime;
+    if (moved || this.video.paused || this.#attempt === undefined) {
+      this.#still = 0;
+      return;
+    }
+    this.#still++;
+    if (this.#still > (this.#live ? patience.live : patience.connecting)) this.#over(this.#turn, "unreachable");
   }
 
   async #play(): Promise<void> {
@@ -105,75 +125,19 @@ export class Player {
     }
   }
 
-  #over(why: Over): void {
-    if (this.#attempt === undefined) return;
-    this.#attempt.stop();
-    this.#attempt = undefined;
-    this.#live = false;
-    this.on.state(why);
-    this.#timer = window.setTimeout(() => this.start(), this.#backoff.next());
+  #catchUp(): void {
+    const edge = this.#live ? this.#attempt?.edge() : undefined;
+    if (edge !== undefined && edge - this.video.currentTime > late) this.video.currentTime = edge;
   }
-}
 
-function playHLS(video: HTMLVideoElement, url: string, over: (o: Over) => void): Attempt {
-  const hls = new Hls({ lowLatencyMode: true, backBufferLength: 30, maxLiveSyncPlaybackRate: 1.1 });
-  let recovered = 0;
-  hls.on(Hls.Events.ERROR, (_, data) => {
-    if (!data.fatal) return;
-    if (data.type === Hls.ErrorTypes.MEDIA_ERROR && recovered < 3) {
-      recovered++;
-      hls.recoverMediaError();
-      return;
-    }
-    over(data.response?.code === 404 ? "offline" : "error");
-  });
-  hls.loadSource(url);
-  hls.attachMedia(video);
-  return {
-    latency: () => (hls.latency > 0 ? hls.latency : undefined),
-    stop: () => hls.destroy(),
-  };
-}
-
-function playFLV(video: HTMLVideoElement, url: string, over: (o: Over) => void): Attempt {
-  const player = mpegts.createPlayer(
-    { type: "flv", isLive: true, url: new URL(url, window.location.href).href },
-    {
-      enableStashBuffer: false,
-      lazyLoad: false,
-      autoCleanupSourceBuffer: true,
-      // What the GOP burst put it behind, it makes good by playing a little
-      // faster; a jump would be seen.
-      liveSync: true,
-      liveSyncTargetLatency: 0.8,
-      liveSyncMaxLatency: 1.4,
-      liveSyncPlaybackRate: 1.08,
-    },
-  );
-  player.on(mpegts.Events.ERROR, (_type: string, detail: string, info?: { code?: number }) => {
-    over(detail === mpegts.ErrorDetails.NETWORK_STATUS_CODE_INVALID && info?.code === 404 ? "offline" : "error");
-  });
-  player.on(mpegts.Events.LOADING_COMPLETE, () => over("offline"));
-  player.attachMediaElement(video);
-  player.load();
-  return { latency: () => buffered(video), stop: () => player.destroy() };
-}
-
-function playNative(video: HTMLVideoElement, url: string, over: (o: Over) => void): Attempt {
-  const failed = () => over("offline"); // the element does not say why
-  video.addEventListener("error", failed);
-  video.src = url;
-  return {
-    latency: () => buffered(video),
-    stop: () => {
-      video.removeEventListener("error", failed);
-      video.removeAttribute("src");
-      video.load();
-    },
-  };
-}
-
-function buffered(video: HTMLVideoElement): number | undefined {
-  const b = video.buffered;
-  return b.length > 0 ? b.end(b.length - 1) - video.currentTime : undefined;
+  #over(turn: number, why: Over): void {
+    if (turn !== this.#turn) return;
+    this.#turn++;
+    this.#hold ||= this.#live && this.video.paused && !this.video.ended;
+    this.#live = false;
+    this.#attempt?.stop();
+    this.#attempt = undefined;
+    this.on.state(why === "offline" ? "offline" : "error", why);
+    this.#waiting = window.setTimeout(() => void this.start(), this.#backoff.next());
+  }
 }

@@ -11,10 +11,13 @@ const english = {
   online: (n: number) => (n === 1 ? "1 here" : `${n} here`),
   waiting: "The stream is not live yet. It starts here by itself.",
   ended: "The stream has ended. If it comes back, it starts here by itself.",
-  cannotPlay: "This browser cannot play the stream.",
+  denied: "This stream is not for everyone. Open it with the whole link you were given.",
+  unplayable: "This browser cannot play the stream's video or sound.",
+  unreachable: "The stream cannot be reached. Trying again…",
   noStream: "This address names no stream. It should look like /live/name.",
   sound: "Tap for sound",
   name: "Your name",
+  named: (name: string) => `Your name (${name})`,
   say: "Say something",
   send: "Send",
   joined: (name: string) => `${name} joined`,
@@ -26,6 +29,7 @@ const english = {
   closed: "The chat was closed. Reload the page to come back.",
   refused: (code: string, message: string) => (code === "rate" ? "Slower, please" : message),
   other: "中文",
+  otherShort: "中文",
 };
 
 const chinese: typeof english = {
@@ -37,12 +41,15 @@ const chinese: typeof english = {
   offline: "未开播",
   error: "出错了",
   online: (n) => `${n} 人在线`,
-  waiting: "还没有开播,开播后会自动播放。",
-  ended: "直播已结束,再次开播后会自动播放。",
-  cannotPlay: "此浏览器无法播放该直播。",
-  noStream: "这个地址不是直播间,应当形如 /live/name。",
+  waiting: "还没有开播，开播后会自动播放。",
+  ended: "直播已结束，再次开播后会自动播放。",
+  denied: "该直播不公开，请用收到的完整链接打开。",
+  unplayable: "此浏览器不支持该直播的画面或声音格式。",
+  unreachable: "暂时连不上直播，正在重试…",
+  noStream: "这个地址不是直播间，应当形如 /live/name。",
   sound: "点击打开声音",
   name: "你的昵称",
+  named: (name) => `你的昵称（${name}）`,
   say: "说点什么",
   send: "发送",
   joined: (name) => `${name} 进来了`,
@@ -51,10 +58,11 @@ const chinese: typeof english = {
   wentOff: "直播结束了",
   operator: "公告",
   reconnecting: "聊天正在重新连接…",
-  closed: "聊天已断开,刷新页面可重新加入。",
+  closed: "聊天已断开，刷新页面可重新加入。",
   refused: (code, message) =>
     ({ rate: "说得太快了", bad_name: "昵称不可用", bad_text: "这条消息无法发送" })[code] ?? message,
   other: "English",
+  otherShort: "EN",
 };
 
 export type Texts = typeof english;
