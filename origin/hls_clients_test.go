@@ -28,7 +28,7 @@ import (
 func clip(t *testing.T, name string, times int) []media.Frame {
 	t.Helper()
 	if _, err := exec.LookPath("ffmpeg"); err != nil {
-		t.Skip("ffmpeg is not installed")
+		t.Fatal("ffmpeg is not installed: make tools")
 	}
 	ts := command(t, "ffmpeg", "-v", "error", "-stream_loop", fmt.Sprint(times-1), "-i", "../testdata/"+name,
 		"-c", "copy", "-muxdelay", "0", "-muxpreload", "0", "-f", "mpegts", "-")

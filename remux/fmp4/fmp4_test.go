@@ -177,7 +177,7 @@ func TestPartAllocatesOnce(t *testing.T) {
 // that ffmpeg made: every frame, its times, and no complaint.
 func TestFFprobeReadsClip(t *testing.T) {
 	if _, err := exec.LookPath("ffprobe"); err != nil {
-		t.Skip("ffprobe is not installed")
+		t.Fatal("ffprobe is not installed: make tools")
 	}
 	clip := "../../testdata/h265-aac.mp4"
 	dir := t.TempDir()

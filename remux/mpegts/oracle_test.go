@@ -22,7 +22,7 @@ func remuxed(t testing.TB, clip string, args ...string) []byte {
 	t.Helper()
 	ffmpeg, err := exec.LookPath("ffmpeg")
 	if err != nil {
-		t.Skip("ffmpeg is not installed")
+		t.Fatal("ffmpeg is not installed: make tools")
 	}
 	args = append([]string{"-v", "error", "-i", "../../testdata/" + clip, "-c", "copy"}, args...)
 	cmd := exec.Command(ffmpeg, append(args, "-f", "mpegts", "-")...)
