@@ -31,7 +31,7 @@ const quiet = 20;
 /** Whether a close code asks to come back: 41xx and what WebSocket itself
  * calls our fault do not. */
 export function comesBack(code: number): boolean {
-  return code < 4100 && code !== 1007 && code !== 1009;
+  return code < 4100 && code !== 1002 && code !== 1007 && code !== 1009;
 }
 
 export class Chat {

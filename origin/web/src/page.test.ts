@@ -44,7 +44,7 @@ test("a status says why there is nothing to play", () => {
 
 test("close codes tell whether to come back", () => {
   for (const code of [1001, 1006, 4000, 4001]) expect(comesBack(code), String(code)).toBe(true);
-  for (const code of [1007, 1009, 4100, 4102]) expect(comesBack(code), String(code)).toBe(false);
+  for (const code of [1002, 1007, 1009, 4100, 4102]) expect(comesBack(code), String(code)).toBe(false);
 });
 
 test("the language is the one chosen, else the browser's", () => {
