@@ -120,12 +120,12 @@ func (v *flvViewer) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	head.WriteString("\r\n")
 	v.bufs = append(v.bufs, head.Bytes())
-	if v.flush() != nil {
+	if v.flush(ctx) != nil {
 		return
 	}
 	if v.run(ctx) && v.framing == frameChunk {
 		v.bufs = append(v.bufs, []byte("0\r\n\r\n"))
-		v.flush()
+		v.flush(ctx)
 	}
 }
 
@@ -146,7 +146,7 @@ func (v *flvViewer) run(ctx context.Context) bool {
 		for _, e := range batch {
 			v.append(e)
 		}
-		if err := v.flush(); err != nil {
+		if err := v.flush(ctx); err != nil {
 			if errors.Is(err, os.ErrDeadlineExceeded) {
 				v.server.slow.Add(1)
 				v.server.log.Info("viewer was too slow", "stream", v.stream.Key(), "protocol", "flv", "skips", reader.Skipped())
@@ -207,13 +207,16 @@ func (v *flvViewer) header(f *media.Frame) []byte {
 
 // flush writes what is queued. The deadline is for all of it: a viewer that
 // takes less than this in that time is no viewer any more.
-func (v *flvViewer) flush() error {
+func (v *flvViewer) flush(ctx context.Context) error {
 	defer func() { clear(v.bufs); v.bufs = v.bufs[:0] }()
 	if v.conn == nil {
 		return v.copyOut()
 	}
 	if err := v.conn.SetWriteDeadline(time.Now().Add(v.server.config.WriteTimeout)); err != nil {
 		return err
+	}
+	if ctx.Err() != nil { // the end of ctx has set a nearer one, which this took back
+		v.conn.SetWriteDeadline(time.Now().Add(closeGrace))
 	}
 	v.out = v.bufs
 	n, err := v.out.WriteTo(v.conn)

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -29,8 +30,9 @@ import (
 // site is an origin on a real socket with a stream that a test writes.
 type site struct {
 	*Server
-	url string
-	pub *stream.Publisher
+	url  string
+	pub  *stream.Publisher
+	stop func() // ends everything and waits; tests need not call it
 }
 
 func newSite(t *testing.T, change ...func(*Config)) *site {
@@ -54,15 +56,18 @@ func newSite(t *testing.T, change ...func(*Config)) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
+	stop := sync.OnceFunc(func() {
 		pub.Close()
 		cancel()
 		h.Close()
 		s.WaitViewers()
 		http.DefaultClient.CloseIdleConnections()
+	})
+	t.Cleanup(func() {
+		stop()
 		goleak.VerifyNone(t, ignore)
 	})
-	return &site{s, h.URL, pub}
+	return &site{s, h.URL, pub, stop}
 }
 
 func (s *site) write(source *mediatest.Source, frames int) {
@@ -305,6 +310,27 @@ func TestStuckViewerIsDisconnected(t *testing.T) {
 	waitViewer(t, s)
 	s.write(source, 60) // more than the sockets hold
 	waitUntil(t, func() bool { return s.Stats().Slow == 1 && s.Stats().FLVViewers == 0 })
+}
+
+func TestStuckViewersDoNotHoldUpTheEnd(t *testing.T) {
+	s := newSite(t, func(c *Config) { c.WriteTimeout = 5 * time.Minute })
+	source := &mediatest.Source{Video: mediatest.H264Track(1), GOP: 10, FrameBytes: 1 << 20}
+	s.write(source, 1)
+	for range 20 {
+		c, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		fmt.Fprintf(c, "GET /live/x.flv HTTP/1.1\r\nHost: x\r\n\r\n")
+	}
+	waitUntil(t, func() bool { return s.pub.Stream().Stats().Readers == 20 })
+	s.write(source, 60) // more than the sockets hold
+	begun := time.Now()
+	s.stop()
+	if d := time.Since(begun); d > time.Minute { // closeGrace, on a busy machine
+		t.Errorf("it took %v", d)
+	}
 }
 
 func TestHeadersOfHTTP(t *testing.T) {

@@ -1,7 +1,7 @@
 // The three ways to play: hls.js, mpegts.js and the browser itself. The two
 // libraries are large, so only the one in use is fetched.
 
-import type { ErrorData } from "hls.js";
+import type { ErrorData, LevelLoadedData } from "hls.js";
 import type { Engine, Place } from "./place";
 
 /** Why an attempt is over. */
@@ -13,6 +13,8 @@ export interface Attempt {
   latency(): number | undefined;
   /** Where a live viewer belongs, in the video's time. */
   edge(): number | undefined;
+  /** The server says that nothing more will come. */
+  ended(): boolean;
   stop(): void;
 }
 
@@ -71,11 +73,19 @@ async function playHLS(video: HTMLVideoElement, url: string, over: (o: Over) => 
     }
     over(overOf(data.response?.code));
   });
+  // hls.js does not always fetch the last part before EXT-X-ENDLIST and then
+  // waits for ever. And what had ended before we came is not played again.
+  let ended = false;
+  hls.on(Hls.Events.LEVEL_LOADED, (_: string, data: LevelLoadedData) => {
+    ended = !data.details.live;
+    if (ended && video.played.length === 0) over("offline");
+  });
   hls.loadSource(url);
   hls.attachMedia(video);
   return {
     latency: () => (hls.latency > 0 ? hls.latency : undefined),
     edge: () => hls.liveSyncPosition ?? undefined,
+    ended: () => ended,
     stop: () => hls.destroy(),
   };
 }
@@ -106,6 +116,7 @@ async function playFLV(video: HTMLVideoElement, url: string, over: (o: Over) => 
   return {
     latency: () => behind(video),
     edge: () => newest(video, flvLatency),
+    ended: () => false, // the video element says so
     stop: () => player.destroy(),
   };
 }
@@ -117,6 +128,7 @@ function playNative(video: HTMLVideoElement, url: string, over: (o: Over) => voi
   return {
     latency: () => behind(video),
     edge: () => undefined, // it knows better
+    ended: () => false, // the video element says so
     stop: () => {
       video.removeEventListener("error", failed);
       video.removeAttribute("src");

@@ -14,10 +14,10 @@ export interface PlayerListener {
   muted(wantsTap: boolean): void;
 }
 
-/** How many looks, one a second, a picture may stand still, and an attempt may
- * take to its first picture: an encoder may send a random access point only
- * every 10 s, and HLS waits for one after it. */
-const patience = { live: 8, connecting: 30 };
+/** How many looks, one a second, a picture may stand still: when nothing more
+ * will come, while more should, and before the first one. An encoder may send
+ * a random access point only every 10 s, and HLS waits for one after it. */
+const patience = { ended: 1, live: 8, connecting: 30 };
 
 /** A viewer that resumes this many seconds late is brought back to live. */
 const late = 3;
@@ -111,7 +111,10 @@ export class Player {
       return;
     }
     this.#still++;
-    if (this.#still > (this.#live ? patience.live : patience.connecting)) this.#over(this.#turn, "unreachable");
+    const ended = this.#attempt.ended();
+    if (this.#still > patience[ended ? "ended" : this.#live ? "live" : "connecting"]) {
+      this.#over(this.#turn, ended ? "offline" : "unreachable");
+    }
   }
 
   async #play(): Promise<void> {
