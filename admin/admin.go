@@ -170,7 +170,10 @@ func (a *api) streams(w http.ResponseWriter, _ *http.Request) {
 	if ended == nil {
 		ended = []EndedPublisher{}
 	}
-	answer(w, http.StatusOK, map[string]any{"streams": live, "ended": ended})
+	answer(w, http.StatusOK, struct {
+		Streams []streamInfo     `json:"streams"`
+		Ended   []EndedPublisher `json:"ended"`
+	}{live, ended})
 }
 
 func describe(s *stream.Stream) streamInfo {

@@ -16,9 +16,19 @@ import (
 // TestChurn has two encoders and twenty viewers come and go for a minute. At
 // the end nothing of them is left: no goroutine (TestMain looks once more),
 // no reader, and no heap beyond what it was after the first ten seconds.
-func TestChurn(t *testing.T) {
+func TestChurn(t *testing.T) { churn(t, time.Minute) }
+
+// TestSoakChurn is the same for a quarter of an hour.
+func TestSoakChurn(t *testing.T) {
+	if os.Getenv("MIJU_SOAK") == "" {
+		t.Skip("make soak runs it")
+	}
+	churn(t, 15*time.Minute)
+}
+
+func churn(t *testing.T, d time.Duration) {
 	s := start(t)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), d)
 	defer cancel()
 	transport := &http.Transport{DisableKeepAlives: true}
 	client := &http.Client{Transport: transport}
