@@ -100,7 +100,10 @@ async function playFLV(video: HTMLVideoElement, url: string, over: (o: Over) => 
       lazyLoad: false,
       autoCleanupSourceBuffer: true,
       // What the GOP burst put it behind, it makes good by playing a little
-      // faster; a jump would be seen.
+      // faster; a jump would be seen. It jumps if that would take a minute.
+      liveBufferLatencyChasing: true,
+      liveBufferLatencyMaxLatency: 5,
+      liveBufferLatencyMinRemain: flvLatency,
       liveSync: true,
       liveSyncTargetLatency: flvLatency,
       liveSyncMaxLatency: 1.4,

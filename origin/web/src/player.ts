@@ -43,6 +43,7 @@ export class Player {
       if (this.#attempt === undefined) return;
       this.#backoff.reset();
       this.#live = true;
+      if (this.#still > 1) this.#catchUp();
       on.state("live");
     });
     video.addEventListener("ended", () => {
