@@ -19,7 +19,7 @@ var dist embed.FS
 // talk to its own origin; hls.js and mpegts.js run workers from blobs. Any
 // page may not frame it: the chat's buttons are for those who see them.
 const policy = "default-src 'self'; connect-src 'self' ws: wss:; media-src 'self' blob:; worker-src 'self' blob:; " +
-	"script-src 'self' blob:; img-src 'self' data:; style-src 'self'; frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
+	"script-src 'self'; img-src 'self' data:; style-src 'self'; frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
 
 const unbuilt = `Miju serves this stream, but its watch page was not built into this binary.
 

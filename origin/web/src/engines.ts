@@ -111,8 +111,11 @@ async function playFLV(video: HTMLVideoElement, url: string, over: (o: Over) => 
     },
   );
   player.on(mpegts.Events.ERROR, (_type: string, detail: string, info?: { code?: number }) => {
-    const codec = detail === mpegts.ErrorDetails.MEDIA_CODEC_UNSUPPORTED;
-    over(codec ? "unplayable" : overOf(info?.code));
+    const codec =
+      detail === mpegts.ErrorDetails.MEDIA_CODEC_UNSUPPORTED ||
+      (detail === mpegts.ErrorDetails.MEDIA_MSE_ERROR && info?.code === DOMException.NOT_SUPPORTED_ERR);
+    // It still uses itself after it has said this, so it is not destroyed here.
+    queueMicrotask(() => over(codec ? "unplayable" : overOf(info?.code)));
   });
   player.attachMediaElement(video);
   player.load();

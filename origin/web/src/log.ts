@@ -23,6 +23,8 @@ export class Log {
   }
 
   notice(text: string): void {
+    const last = this.list.lastElementChild;
+    if (last?.className === "notice-line" && last.textContent === text) return; // once is enough
     this.#line("notice-line", text);
   }
 

@@ -20,6 +20,7 @@ const page = {
   latency: by("latency"),
   notice: by("notice"),
   trouble: by("trouble"),
+  log: by("log"),
   video: by<HTMLVideoElement>("video"),
   sound: by<HTMLButtonElement>("sound"),
   language: by<HTMLButtonElement>("language"),
@@ -64,7 +65,8 @@ function render(): void {
   page.state.textContent = texts[state];
   page.notice.hidden = state === "live" || state === "connecting";
   page.notice.textContent = why && why !== "offline" ? texts[why] : wasLive ? texts.ended : texts.waiting;
-  page.online.textContent = online > 0 ? texts.online(online) : "";
+  page.online.textContent = online > 0 && !trouble ? texts.online(online) : "";
+  page.log.dataset.empty = texts.silence;
   page.sound.textContent = texts.sound;
   page.sound.hidden = !wantsTap || !page.notice.hidden;
   page.video.controls = page.notice.hidden; // what nobody sees is not focused
@@ -111,8 +113,9 @@ function watch(place: Place): Player {
 }
 
 function talk(place: Place, player: Player): void {
-  const log = new Log(by("log"));
+  const log = new Log(page.log);
   let me = "";
+  let said = "";
   const scheme = window.location.protocol === "https:" ? "wss:" : "ws:";
   const url = `${scheme}//${window.location.host}/${place.key}/chat${place.query}`;
   page.name.value = recall("name") ?? "";
@@ -123,6 +126,8 @@ function talk(place: Place, player: Player): void {
         granted = e.name ?? "";
       }
       show(e, log, me);
+      // What was refused can be sent again, or mended.
+      if (e.type === "error" && page.text.value === "") page.text.value = said;
       if ((e.type === "live" || e.type === "welcome") && e.live) player.wake();
     },
     link(l) {
@@ -140,7 +145,10 @@ function talk(place: Place, player: Player): void {
   by<HTMLFormElement>("form").addEventListener("submit", (e) => {
     e.preventDefault();
     const text = page.text.value.trim();
-    if (text && chat.say(text)) page.text.value = "";
+    if (text && chat.say(text)) {
+      said = text;
+      page.text.value = "";
+    }
     page.text.focus();
   });
   window.setInterval(() => chat.look(), 1000);
