@@ -74,7 +74,9 @@ type elementary struct {
 	id         int
 	cont       continuity
 	pes        assembly
-	parser     parser
+	// stuffed says that the newest packet was not full.
+	stuffed bool
+	parser  parser
 }
 
 // Demuxer takes the frames of the first program out of a transport stream
@@ -138,9 +140,15 @@ func (d *Demuxer) Next() (media.Frame, bool) {
 }
 
 // Flush hands over the pictures whose end only the next one would have told.
-// It is for the end of the stream.
+// It is for the end of the stream. A picture is whole if its last packet has
+// stuffing, as all have but one in 184; what looks cut short is discarded.
 func (d *Demuxer) Flush() {
 	for _, e := range d.order {
+		if e.pes.open && !e.stuffed {
+			e.pes.drop()
+			d.stats.Discarded++
+			continue
+		}
 		d.endPES(e)
 	}
 }
@@ -263,6 +271,7 @@ func (d *Demuxer) elementary(e *elementary, p *packet) {
 	if !e.pes.open {
 		return // the rest of a packet that was given up, or stuffing
 	}
+	e.stuffed = len(p.payload) < packetSize-4
 	whole, ok := e.pes.append(p.payload)
 	if !ok {
 		d.err = fmt.Errorf("%w: more than %d bytes of %s", ErrTooLarge, e.pes.max, (&esInfo{streamType: e.streamType}).name())

@@ -138,6 +138,15 @@ var streams = []struct {
 		stats:  Stats{Gaps: 1, Discarded: 1},
 	},
 	{
+		name: "the end of the last picture is lost",
+		in: func() *builder {
+			w := start().picture(0, 0, true, 1).packets(testVideo, pesPacket(0xe0, false, 3000, 3000, annexB(append([]byte{0x41}, big...))))
+			return w.cut(testVideo, 3)
+		}(),
+		frames: "1 0 RA 1",
+		stats:  Stats{Discarded: 1},
+	},
+	{
 		name: "a packet comes twice",
 		in: func() *builder {
 			w := start().picture(0, 0, true, 1)
