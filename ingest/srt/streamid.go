@@ -126,6 +126,9 @@ func parseResource(s string) (r auth.Request, err error) {
 	if path, err = url.PathUnescape(path); err != nil {
 		return r, fmt.Errorf("%w: broken percent-encoding of the name in the stream ID", ingest.ErrBadRequest)
 	}
+	if name, encoded, ok := strings.Cut(path, "?"); ok { // written %3F
+		path, query = name, encoded
+	}
 	if r.Key, err = streamkey.Parse(strings.TrimPrefix(path, "/")); err != nil {
 		return r, err
 	}
