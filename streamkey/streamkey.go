@@ -55,7 +55,7 @@ func (k *Key) UnmarshalText(text []byte) error {
 // wrong in words fit for the person who typed the key.
 func Parse(s string) (Key, error) {
 	if n := strings.Count(s, "/"); n != 1 {
-		return Key{}, fmt.Errorf("%w %.140q: it must be app/name, two segments, and has %d", ErrInvalid, s, n+1)
+		return Key{}, fmt.Errorf("%w %q: it must be app/name, two segments, and has %d", ErrInvalid, printable(s), n+1)
 	}
 	app, name, _ := strings.Cut(s, "/")
 	return Join(app, name)
@@ -85,10 +85,21 @@ func checkSegment(what, s string) error {
 	}
 	for i := 0; i < len(s); i++ {
 		if !allowed(s[i]) {
-			return fmt.Errorf("%w: the %s %.140q may hold letters, digits, '_' and '-' only", ErrInvalid, what, s)
+			return fmt.Errorf("%w: the %s %q may hold letters, digits, '_' and '-' only", ErrInvalid, what, printable(s))
 		}
 	}
 	return nil
+}
+
+// printable is what an error may repeat of a bad key: not all of a long one,
+// and nothing from a mark on that a token may stand behind. Whoever parses a
+// key takes the token off before; this is for what nobody thought of.
+func printable(s string) string {
+	const most = 140
+	if i := strings.IndexAny(s, "?&=:"); i >= 0 {
+		return s[:min(i+1, most)] + "…"
+	}
+	return s[:min(len(s), most)]
 }
 
 func allowed(c byte) bool {

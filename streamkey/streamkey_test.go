@@ -49,6 +49,14 @@ func TestParse(t *testing.T) {
 	}
 }
 
+func TestErrorsRepeatNoToken(t *testing.T) {
+	for _, in := range []string{"live/a?token=secret", "a/b/c?token=secret", "live/a&token=secret", "live/a:user:secret", "live/token=secret"} {
+		if _, err := Parse(in); err == nil || strings.Contains(err.Error(), "secret") || len(err.Error()) > 300 {
+			t.Errorf("%s: %v", in, err)
+		}
+	}
+}
+
 func TestKeyInJSON(t *testing.T) {
 	k, err := Join("live", "alice")
 	if err != nil {

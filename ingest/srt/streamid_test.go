@@ -43,6 +43,7 @@ var streamIDs = []struct {
 	{"name alone publishes", "live/alice", auth.Publish, "live/alice", "", nil},
 	{"name with token", "live/alice?token=a%26b:c", auth.Publish, "live/alice", "a&b:c", nil},
 	{"name with slash before it", "/live/alice", auth.Publish, "live/alice", "", nil},
+	{"question mark percent-encoded", "live/alice%3Ftoken=secret", auth.Publish, "live/alice", "secret", nil},
 	{"name percent-encoded", "live%2Falice", auth.Publish, "live/alice", "", nil},
 	{"plain, percent-encoded as a whole", "publish%3Alive%2Falice%3Ftoken%3Da%2526b", auth.Publish, "live/alice", "a&b", nil},
 	{"plain mode that is none", "steal:live/alice", 0, "", "", ingest.ErrBadRequest},
