@@ -10,6 +10,7 @@ import (
 
 	"github.com/miju-live/miju/auth"
 	"github.com/miju-live/miju/media"
+	"github.com/miju-live/miju/stream"
 )
 
 var (
@@ -74,4 +75,33 @@ type Conn interface {
 	SetReadDeadline(t time.Time) error
 	// Close ends the connection.
 	Close() error
+}
+
+// Player is a Conn whose peer may ask to play instead: its Handshake returns
+// a request for auth.Play.
+type Player interface {
+	Conn
+	// Play tells the peer that s begins, and sends it until s ends or the
+	// peer leaves (nil), ctx ends (its error) or the peer fails. One that does
+	// not take what is sent is an error that wraps os.ErrDeadlineExceeded.
+	Play(ctx context.Context, s *stream.Stream) error
+}
+
+// Measured is a Conn whose transport can be measured while frames are read.
+type Measured interface {
+	// Transport may be called from any goroutine.
+	Transport() Transport
+}
+
+// Transport is how the network under a connection fares, from this side.
+type Transport struct {
+	// Latency is what was negotiated; 0 where the transport has none.
+	Latency time.Duration
+	// RTT is the round trip time.
+	RTT time.Duration
+	// Buffered is how much media waits for its time to be delivered.
+	Buffered time.Duration
+	// Packets were received (or sent, of a player), Lost were missing at
+	// first, Retransmitted came (or went) again, Dropped never came in time.
+	Packets, Lost, Retransmitted, Dropped uint64
 }

@@ -50,6 +50,9 @@ const (
 	AAC
 	Opus
 	MP3
+	FLAC
+	AC3
+	EAC3
 	// Script is AMF0 script data as RTMP and FLV carry it: a name and values.
 	Script
 )
@@ -59,7 +62,8 @@ var codecNames = [...]struct {
 	kind Kind
 }{
 	H264: {"H.264", KindVideo}, H265: {"H.265", KindVideo}, AV1: {"AV1", KindVideo}, VP9: {"VP9", KindVideo},
-	AAC: {"AAC", KindAudio}, Opus: {"Opus", KindAudio}, MP3: {"MP3", KindAudio}, Script: {"script data", KindData},
+	AAC: {"AAC", KindAudio}, Opus: {"Opus", KindAudio}, MP3: {"MP3", KindAudio},
+	FLAC: {"FLAC", KindAudio}, AC3: {"AC-3", KindAudio}, EAC3: {"E-AC-3", KindAudio}, Script: {"script data", KindData},
 }
 
 // String returns the codec's usual name: "H.264", "AAC".
