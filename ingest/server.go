@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/miju-live/miju/auth"
-	"github.com/miju-live/miju/media"
 	"github.com/miju-live/miju/stream"
 	"github.com/miju-live/miju/streamkey"
 )
@@ -137,53 +136,6 @@ func (s *Server) publish(ctx context.Context, conn Conn, e *Ended) error {
 	e.Admitted = true
 	s.log.Info("publisher admitted", "stream", e.Key, "protocol", e.Protocol, "remote", e.RemoteAddr)
 	return s.copyFrames(ctx, conn, pub, e)
-}
-
-// copyFrames reads frames and writes them to the hub, from the moment on that
-// the stream is ready.
-func (s *Server) copyFrames(ctx context.Context, conn Conn, pub *stream.Publisher, e *Ended) error {
-	p := probe{wait: s.config.Probe}
-	t := timeline{last: map[int]time.Duration{}}
-	defer func() { s.repairs.Add(t.repairs) }()
-	for {
-		if err := conn.SetReadDeadline(time.Now().Add(s.config.PublishTimeout)); err != nil {
-			return err
-		}
-		if ctx.Err() != nil {
-			return ErrClosing
-		}
-		f, err := conn.ReadFrame()
-		if err != nil {
-			if ctx.Err() != nil {
-				return ErrClosing
-			}
-			return err
-		}
-		e.Frames++
-		e.Bytes += uint64(len(f.Data))
-		if t.set == nil {
-			if !p.ready(f, conn) {
-				continue
-			}
-			tracks, _ := conn.Tracks()
-			t.begin(p.frames, tracks)
-			s.log.Info("stream is live", "stream", e.Key, "protocol", e.Protocol, "tracks", describe(t.set.Tracks))
-			for _, f := range p.frames {
-				t.write(pub, f)
-			}
-			p.frames = nil
-			continue
-		}
-		t.write(pub, f)
-	}
-}
-
-func describe(tracks []*media.Track) []string {
-	var all []string
-	for _, t := range tracks {
-		all = append(all, t.Codec.String())
-	}
-	return all
 }
 
 // end logs and counts the end of a connection, once.

@@ -1,0 +1,56 @@
+package ingest
+
+import (
+	"context"
+	"time"
+
+	"github.com/miju-live/miju/media"
+	"github.com/miju-live/miju/stream"
+)
+
+// copyFrames reads frames and writes them to the hub, from the moment on that
+// the stream is ready.
+func (s *Server) copyFrames(ctx context.Context, conn Conn, pub *stream.Publisher, e *Ended) error {
+	p := probe{wait: s.config.Probe}
+	t := timeline{last: map[int]time.Duration{}}
+	defer func() { s.repairs.Add(t.repairs) }()
+	for {
+		if err := conn.SetReadDeadline(time.Now().Add(s.config.PublishTimeout)); err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return ErrClosing
+		}
+		f, err := conn.ReadFrame()
+		if err != nil {
+			if ctx.Err() != nil {
+				return ErrClosing
+			}
+			return err
+		}
+		e.Frames++
+		e.Bytes += uint64(len(f.Data))
+		if t.set == nil {
+			if !p.ready(f, conn) {
+				continue
+			}
+			tracks, _ := conn.Tracks()
+			t.begin(p.frames, tracks)
+			s.log.Info("stream is live", "stream", e.Key, "protocol", e.Protocol, "tracks", describe(t.set.Tracks))
+			for _, f := range p.frames {
+				t.write(pub, f)
+			}
+			p.frames = nil
+			continue
+		}
+		t.write(pub, f)
+	}
+}
+
+func describe(tracks []*media.Track) []string {
+	var all []string
+	for _, t := range tracks {
+		all = append(all, t.Codec.String())
+	}
+	return all
+}
