@@ -4,6 +4,7 @@ package stream
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,7 +12,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/miju-live/miju/media"
 	"github.com/miju-live/miju/streamkey"
 )
 
@@ -43,6 +43,11 @@ type Hub struct {
 
 	mu      sync.RWMutex
 	streams map[streamkey.Key]*Stream
+	closed  bool
+	// live is closed when a stream goes live; nil while nobody awaits one.
+	live chan struct{}
+	// expiring counts the timers of suspended streams.
+	expiring sync.WaitGroup
 
 	published atomic.Uint64
 	totals    counters
@@ -66,19 +71,37 @@ type Source struct {
 	RemoteAddr string
 }
 
-// Publish takes key for a publisher, who must Close what is returned. The
-// stream is live, and found by Lookup, from the first Write on. The error
+// Publish takes key for a publisher, who must Close or Suspend what is
+// returned. A stream that was suspended goes on, its readers with it; else a
+// new one is live, and found by Lookup, from the first Write on. The error
 // wraps ErrBusy if the key is taken.
 func (h *Hub) Publish(key streamkey.Key, source Source) (*Publisher, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.streams[key] != nil {
+	s := h.streams[key]
+	switch {
+	case s != nil && s.publishing.Load():
 		return nil, fmt.Errorf("publish %s: %w", key, ErrBusy)
+	case s != nil && h.keep(s):
+		s.resumed.Add(1)
+	default:
+		s = newStream(key, h.config, &h.totals)
+		h.streams[key] = s
+		h.published.Add(1)
 	}
-	s := newStream(key, source, h.config, &h.totals)
-	h.streams[key] = s
-	h.published.Add(1)
+	s.publishing.Store(true)
+	s.source.Store(&source)
 	return &Publisher{hub: h, stream: s}, nil
+}
+
+// keep stops the timer of a suspended stream; false means that it is too late.
+// The caller holds the lock.
+func (h *Hub) keep(s *Stream) bool {
+	if !s.expiry.Stop() {
+		return false
+	}
+	h.expiring.Done()
+	return true
 }
 
 // Lookup returns the live stream of key. The error wraps ErrOffline.
@@ -90,6 +113,28 @@ func (h *Hub) Lookup(key streamkey.Key) (*Stream, error) {
 		return nil, fmt.Errorf("%s: %w", key, ErrOffline)
 	}
 	return s, nil
+}
+
+// Await returns the live stream of key, and waits for it until ctx ends. The
+// error wraps ErrOffline.
+func (h *Hub) Await(ctx context.Context, key streamkey.Key) (*Stream, error) {
+	for {
+		h.mu.Lock()
+		if h.live == nil {
+			h.live = make(chan struct{})
+		}
+		changed := h.live
+		h.mu.Unlock()
+		s, err := h.Lookup(key)
+		if err == nil {
+			return s, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
 }
 
 // Streams returns the live streams, ordered by key.
@@ -122,105 +167,4 @@ func (h *Hub) Stats() HubStats {
 		Published: h.published.Load(), Frames: h.totals.frames.Load(), Bytes: h.totals.bytes.Load(),
 		Skips: h.totals.skips.Load(), GOPOverflows: h.totals.overflows.Load(),
 	}
-}
-
-// Publisher is the one writer of a stream. Its methods belong to one goroutine.
-type Publisher struct {
-	hub    *Hub
-	stream *Stream
-	closed bool
-}
-
-// Write appends f, whose Track and Set must be set and whose DTS must be
-// above that of the track's last frame. It never waits for a reader. f and
-// all it points to must not change afterwards.
-func (p *Publisher) Write(f media.Frame) {
-	first := !p.stream.live()
-	p.stream.log.append(f)
-	if first {
-		p.hub.onChange(p.stream.key)
-	}
-}
-
-// Stream returns the stream that p writes.
-func (p *Publisher) Stream() *Stream { return p.stream }
-
-// Close ends the stream: readers get what is written, then io.EOF. The key
-// is free afterwards.
-func (p *Publisher) Close() {
-	if p.closed {
-		return
-	}
-	p.closed = true
-	h := p.hub
-	h.mu.Lock()
-	delete(h.streams, p.stream.key)
-	h.mu.Unlock()
-	wasLive := p.stream.live()
-	p.stream.log.close()
-	if wasLive {
-		h.onChange(p.stream.key)
-	}
-}
-
-// Stream is one live stream: its tracks and its GOP log.
-type Stream struct {
-	key     streamkey.Key
-	source  Source
-	started time.Time
-	log     log
-	readers atomic.Int64
-}
-
-func newStream(key streamkey.Key, source Source, c Config, totals *counters) *Stream {
-	s := &Stream{key: key, source: source, started: time.Now()}
-	s.log.init(c, totals)
-	return s
-}
-
-// Key returns the stream's name.
-func (s *Stream) Key() streamkey.Key { return s.key }
-
-// Source returns where the stream comes from.
-func (s *Stream) Source() Source { return s.source }
-
-// Started returns when the publisher was admitted.
-func (s *Stream) Started() time.Time { return s.started }
-
-// Tracks returns the current tracks of a live stream.
-func (s *Stream) Tracks() *media.TrackSet { return s.log.set.Load() }
-
-// Now returns the stream time of this moment, by the stream's anchor: what
-// an encoder without delay would be sending now.
-func (s *Stream) Now() time.Duration {
-	set := s.Tracks()
-	if set == nil {
-		return 0
-	}
-	return max(0, time.Since(set.Anchor.Wall))
-}
-
-// live reports whether the stream was ever written to. It is also true for a
-// moment after its end, when the hub has dropped it.
-func (s *Stream) live() bool { return s.log.set.Load() != nil }
-
-// Stats are the figures of one stream.
-type Stats struct {
-	// Frames and Bytes count what the publisher wrote.
-	Frames, Bytes uint64
-	// Readers is the number of open readers, of every kind.
-	Readers int64
-	// Skips counts jumps of lagging readers, GOPOverflows GOPs too large to keep.
-	Skips, GOPOverflows uint64
-	// CachedBytes and CachedDuration are the size of the newest GOP as a new
-	// viewer would get it.
-	CachedBytes    uint64
-	CachedDuration time.Duration
-}
-
-// Stats returns the stream's figures of this moment.
-func (s *Stream) Stats() Stats {
-	st := s.log.stats()
-	st.Readers = s.readers.Load()
-	return st
 }

@@ -27,8 +27,9 @@ type log struct {
 	totals *counters
 	counters
 
-	set  atomic.Pointer[media.TrackSet]
-	tail atomic.Pointer[node]
+	set    atomic.Pointer[media.TrackSet]
+	tail   atomic.Pointer[node]
+	newest atomic.Int64 // the highest DTS, in nanoseconds
 
 	mu     sync.Mutex
 	starts []start
@@ -93,6 +94,9 @@ func (l *log) append(f media.Frame) {
 	if setChanged {
 		l.set.Store(f.Set)
 		l.dropStarts(f.Set)
+	}
+	if int64(f.DTS) > l.newest.Load() {
+		l.newest.Store(int64(f.DTS))
 	}
 	l.mark(prev, n)
 	prev.next.Store(n)

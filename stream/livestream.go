@@ -1,0 +1,88 @@
+package stream
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/miju-live/miju/media"
+	"github.com/miju-live/miju/streamkey"
+)
+
+// Stream is one live stream: its tracks and its GOP log.
+type Stream struct {
+	key     streamkey.Key
+	started time.Time
+	log     log
+	readers atomic.Int64
+	source  atomic.Pointer[Source]
+	resumed atomic.Uint64
+
+	// The hub's lock is held to change these: whether there is a publisher, and
+	// if not, what ends the stream.
+	publishing atomic.Bool
+	expiry     *time.Timer
+}
+
+func newStream(key streamkey.Key, c Config, totals *counters) *Stream {
+	s := &Stream{key: key, started: time.Now()}
+	s.log.init(c, totals)
+	return s
+}
+
+// Key returns the stream's name.
+func (s *Stream) Key() streamkey.Key { return s.key }
+
+// Source returns where the stream comes from, or came from last.
+func (s *Stream) Source() Source { return *s.source.Load() }
+
+// Publishing reports whether there is a publisher; if not, the stream waits for
+// one to resume it.
+func (s *Stream) Publishing() bool { return s.publishing.Load() }
+
+// Started returns when the first publisher was admitted.
+func (s *Stream) Started() time.Time { return s.started }
+
+// Tracks returns the current tracks of a live stream, nil if it is not live
+// yet.
+func (s *Stream) Tracks() *media.TrackSet { return s.log.set.Load() }
+
+// Newest returns the highest DTS ever written, of any track: where a publisher
+// that resumes the stream goes on.
+func (s *Stream) Newest() time.Duration { return time.Duration(s.log.newest.Load()) }
+
+// Now returns the stream time of this moment, by the stream's anchor: what
+// an encoder without delay would be sending now.
+func (s *Stream) Now() time.Duration {
+	set := s.Tracks()
+	if set == nil {
+		return 0
+	}
+	return max(0, time.Since(set.Anchor.Wall))
+}
+
+// live reports whether the stream was ever written to. It is also true for a
+// moment after its end, when the hub has dropped it.
+func (s *Stream) live() bool { return s.log.set.Load() != nil }
+
+// Stats are the figures of one stream.
+type Stats struct {
+	// Frames and Bytes count what the publisher wrote.
+	Frames, Bytes uint64
+	// Resumed counts the publishers that went on with a suspended stream.
+	Resumed uint64
+	// Readers is the number of open readers, of every kind.
+	Readers int64
+	// Skips counts jumps of lagging readers, GOPOverflows GOPs too large to keep.
+	Skips, GOPOverflows uint64
+	// CachedBytes and CachedDuration are the size of the newest GOP as a new
+	// viewer would get it.
+	CachedBytes    uint64
+	CachedDuration time.Duration
+}
+
+// Stats returns the stream's figures of this moment.
+func (s *Stream) Stats() Stats {
+	st := s.log.stats()
+	st.Readers, st.Resumed = s.readers.Load(), s.resumed.Load()
+	return st
+}
