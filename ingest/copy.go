@@ -9,8 +9,8 @@ import (
 )
 
 // copyFrames reads frames and writes them to the hub, from the moment on that
-// the stream is ready.
-func (s *Server) copyFrames(ctx context.Context, conn Conn, pub *stream.Publisher, e *Ended) error {
+// the stream is ready. The cause of ctx says why it had to end.
+func (s *Server) copyFrames(ctx context.Context, conn Conn, pub *stream.Publisher, x *session) error {
 	p := probe{wait: s.config.Probe}
 	t := timeline{last: map[int]time.Duration{}}
 	defer func() { s.repairs.Add(t.repairs) }()
@@ -19,24 +19,23 @@ func (s *Server) copyFrames(ctx context.Context, conn Conn, pub *stream.Publishe
 			return err
 		}
 		if ctx.Err() != nil {
-			return ErrClosing
+			return cause(ctx)
 		}
 		f, err := conn.ReadFrame()
 		if err != nil {
 			if ctx.Err() != nil {
-				return ErrClosing
+				return cause(ctx)
 			}
 			return err
 		}
-		e.Frames++
-		e.Bytes += uint64(len(f.Data))
+		x.note(&f)
 		if t.set == nil {
 			if !p.ready(f, conn) {
 				continue
 			}
 			tracks, _ := conn.Tracks()
 			t.begin(p.frames, tracks)
-			s.log.Info("stream is live", "stream", e.Key, "protocol", e.Protocol, "tracks", describe(t.set.Tracks))
+			s.log.Info("stream is live", "stream", x.Key, "protocol", x.Protocol, "tracks", describe(t.set.Tracks))
 			for _, f := range p.frames {
 				t.write(pub, f)
 			}

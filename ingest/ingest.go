@@ -26,6 +26,11 @@ var (
 	// ErrNotPlayable refuses a peer that asks to play over a protocol that
 	// this server only accepts publishers on.
 	ErrNotPlayable = errors.New("this listener takes publishers only")
+	// ErrReplaced ends a publisher that another one has taken the stream from.
+	ErrReplaced = errors.New("another encoder has taken over")
+	// ErrKicked ends a publisher that an operator wants gone, and refuses it
+	// for a while.
+	ErrKicked = errors.New("an operator has ended this stream")
 	// ErrClosing refuses or ends a publisher because the server shuts down.
 	ErrClosing = errors.New("server is shutting down")
 )
@@ -85,6 +90,12 @@ type Player interface {
 	// peer leaves (nil), ctx ends (its error) or the peer fails. One that does
 	// not take what is sent is an error that wraps os.ErrDeadlineExceeded.
 	Play(ctx context.Context, s *stream.Stream) error
+}
+
+// Hurried is a Conn whose peer must have an answer to its wish in time.
+type Hurried interface {
+	// AnswerBy is when Admit, Play or Reject must have been called.
+	AnswerBy() time.Time
 }
 
 // Measured is a Conn whose transport can be measured while frames are read.

@@ -30,10 +30,16 @@ const (
 	ReasonBadRequest  Reason = "bad_request"
 	ReasonTooLarge    Reason = "too_large"
 	ReasonNotPlayable Reason = "not_playable"
+	ReasonOffline     Reason = "not_live"
+	ReasonReplaced    Reason = "replaced"
+	ReasonKicked      Reason = "kicked"
 )
 
 // Outcome is what a connection came to, as a label set for metrics.
 type Outcome struct {
+	// Action is auth.Publish for connections, too, that never said what they
+	// wanted.
+	Action   auth.Action
 	Protocol string
 	Reason   Reason
 	Admitted bool
@@ -45,7 +51,10 @@ var reasons = []struct {
 	reason Reason
 }{
 	{ErrClosing, ReasonClosing},
+	{ErrReplaced, ReasonReplaced},
+	{ErrKicked, ReasonKicked},
 	{stream.ErrBusy, ReasonBusy},
+	{stream.ErrOffline, ReasonOffline},
 	{auth.ErrDenied, ReasonDenied},
 	{streamkey.ErrInvalid, ReasonInvalidKey},
 	{media.ErrUnsupportedCodec, ReasonCodec},

@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/miju-live/miju/auth"
+	"github.com/miju-live/miju/media"
 	"github.com/miju-live/miju/stream"
 	"github.com/miju-live/miju/streamkey"
 )
@@ -19,35 +21,64 @@ import (
 type Config struct {
 	Probe            time.Duration `flag:"probe" group:"publishing" help:"wait this long for tracks that an encoder promised, or might bring, before the stream goes live" min:"0s" max:"30s"`
 	PublishTimeout   time.Duration `flag:"publish-timeout" group:"publishing" help:"end a publisher that sends nothing for this long" min:"1s" max:"1h"`
+	PublishLinger    time.Duration `flag:"publish-linger" group:"publishing" help:"keep a stream and its viewers this long when its encoder is cut off, for it to come back; 0 ends them at once" min:"0s" max:"10m"`
+	Takeover         string        `flag:"takeover" group:"publishing" help:"what a second encoder on a stream does: replace (if it is the same one by its grant or address, or the first has been silent for 2 s) or reject"`
 	HandshakeTimeout time.Duration `flag:"handshake-timeout" group:"publishing" help:"close an encoder's connection that has not asked to publish within this time" min:"1s" max:"1m"`
+	PlayWait         time.Duration `flag:"play-wait" group:"publishing" help:"let an RTMP or SRT player that comes before its stream wait this long for it (SRT: 2 s at most, callers wait no longer)" min:"0s" max:"10m"`
 	MaxPublishers    int           `flag:"max-publishers" group:"limits" help:"connections of encoders that are open at once, over all protocols" min:"1" max:"1000000"`
+	MaxPlayers       int           `flag:"max-players" group:"limits" help:"RTMP and SRT players that are connected at once" min:"1" max:"1000000"`
 }
 
-// DefaultConfig gives an encoder a second for its second track, and ten to
-// be heard of again.
+// The values of Config.Takeover.
+const (
+	TakeoverReplace = "replace"
+	TakeoverReject  = "reject"
+)
+
+// DefaultConfig gives an encoder a second for its second track, ten to be
+// heard of again, and fifteen to come back.
 func DefaultConfig() Config {
-	return Config{Probe: time.Second, PublishTimeout: 10 * time.Second, HandshakeTimeout: 10 * time.Second, MaxPublishers: 1000}
+	return Config{
+		Probe: time.Second, PublishTimeout: 10 * time.Second, PublishLinger: 15 * time.Second, Takeover: TakeoverReplace,
+		HandshakeTimeout: 10 * time.Second, MaxPublishers: 1000, MaxPlayers: 10000,
+	}
+}
+
+// Check returns what is wrong with c beyond its ranges.
+func (c Config) Check() error {
+	if c.Takeover != TakeoverReplace && c.Takeover != TakeoverReject {
+		return fmt.Errorf("--takeover is %q, it may be %s or %s", c.Takeover, TakeoverReplace, TakeoverReject)
+	}
+	return nil
 }
 
 // Server runs the lifecycle of every publisher: admit, read frames, write
-// them to the hub, time out, log, shut down.
+// them to the hub, time out, log, shut down. It admits players of the same
+// protocols, too.
 type Server struct {
 	config Config
 	hub    *stream.Hub
 	auth   auth.Authorizer
 	log    *slog.Logger
 
-	open    atomic.Int64
-	repairs atomic.Uint64
+	open, players atomic.Int64
+	repairs       atomic.Uint64
 
-	mu     sync.Mutex
+	mu sync.Mutex
+	// publishers has the session that holds a key.
+	publishers map[streamkey.Key]*session
+	// holds are the keys that an operator keeps closed, until when.
+	holds  map[streamkey.Key]time.Time
 	counts map[Outcome]uint64
 	recent []Ended
 }
 
 // NewServer returns a server that writes what publishers send to hub.
 func NewServer(c Config, hub *stream.Hub, a auth.Authorizer, log *slog.Logger) *Server {
-	return &Server{config: c, hub: hub, auth: a, log: log, counts: map[Outcome]uint64{}}
+	return &Server{
+		config: c, hub: hub, auth: a, log: log,
+		publishers: map[streamkey.Key]*session{}, holds: map[streamkey.Key]time.Time{}, counts: map[Outcome]uint64{},
+	}
 }
 
 // Serve accepts l's connections until ctx ends. It closes l, ends all
@@ -89,129 +120,93 @@ func pause(ctx context.Context, d time.Duration) {
 // serve is the life of one connection.
 func (s *Server) serve(ctx context.Context, conn Conn) {
 	defer conn.Close()
-	defer s.open.Add(-1)
-	e := Ended{Protocol: conn.Protocol(), RemoteAddr: conn.RemoteAddr().String()}
-	err := ErrTooLarge
-	if s.open.Add(1) <= int64(s.config.MaxPublishers) {
-		// A past deadline, not Close: the encoder is still told why.
-		stop := context.AfterFunc(ctx, func() { conn.SetReadDeadline(time.Unix(1, 0)) })
-		defer stop()
-		err = s.publish(ctx, conn, &e)
-	}
-	if err == nil || errors.Is(err, io.EOF) && e.Admitted {
+	// What ends the session is the cause of its context; a past deadline, not
+	// Close, then wakes it, for the peer is still told why.
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	stop := context.AfterFunc(ctx, func() { conn.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	x := newSession(conn, end)
+	err := s.run(ctx, conn, x)
+	if err == nil || errors.Is(err, io.EOF) && x.Admitted {
 		err = io.EOF
 	} else {
 		conn.Reject(err)
 	}
-	s.end(e, err)
+	s.end(x, err)
 }
 
-// publish takes a connection from its handshake to its end.
-func (s *Server) publish(ctx context.Context, conn Conn, e *Ended) error {
+// run takes a connection from its handshake to its end.
+func (s *Server) run(ctx context.Context, conn Conn, x *session) error {
+	defer s.open.Add(-1)
+	if s.open.Add(1) > int64(s.config.MaxPublishers) {
+		return fmt.Errorf("%w: %d encoders are connected", ErrTooLarge, s.config.MaxPublishers)
+	}
 	if err := conn.SetReadDeadline(time.Now().Add(s.config.HandshakeTimeout)); err != nil {
 		return err
 	}
 	req, err := conn.Handshake(ctx)
 	if ctx.Err() != nil {
-		return ErrClosing
+		return cause(ctx)
 	}
-	e.Key = req.Key
+	if x.Key = req.Key; req.Action != 0 {
+		x.action = req.Action
+	}
 	if err != nil {
 		return err
 	}
-	if req.Action != auth.Publish {
-		return ErrNotPlayable
+	deciding, cancel := ctx, context.CancelFunc(func() {})
+	if c, ok := conn.(Hurried); ok {
+		deciding, cancel = context.WithDeadline(ctx, c.AnswerBy())
 	}
-	if _, err := s.auth.Authorize(ctx, req); err != nil {
-		return err
-	}
-	pub, err := s.hub.Publish(req.Key, stream.Source{Protocol: e.Protocol, RemoteAddr: e.RemoteAddr})
+	defer cancel()
+	grant, err := s.auth.Authorize(deciding, req)
 	if err != nil {
 		return err
 	}
-	defer pub.Close()
+	x.subject = grant.Subject
+	switch req.Action {
+	case auth.Publish:
+		return s.publish(ctx, deciding, conn, x)
+	case auth.Play:
+		return s.play(ctx, deciding, conn, x)
+	}
+	return fmt.Errorf("%w: %s is not for encoders", ErrBadRequest, req.Action)
+}
+
+// publish admits a publisher and copies its frames until it ends, or must.
+func (s *Server) publish(ctx, deciding context.Context, conn Conn, x *session) (err error) {
+	pub, err := s.take(deciding, x)
+	if err != nil {
+		return err
+	}
+	// The stream is let go of before the peer is told, so that nobody waits
+	// for the peer.
+	defer func() {
+		s.leave(x)
+		if lingers(err) {
+			pub.Suspend(s.config.PublishLinger)
+		} else {
+			pub.Close()
+		}
+		close(x.left)
+	}()
 	if err := conn.Admit(); err != nil {
 		return err
 	}
-	e.Admitted = true
-	s.log.Info("publisher admitted", "stream", e.Key, "protocol", e.Protocol, "remote", e.RemoteAddr)
-	return s.copyFrames(ctx, conn, pub, e)
+	x.Admitted = true
+	s.log.Info("publisher admitted", append(x.attrs(), x.transportAttrs()...)...)
+	return s.copyFrames(ctx, conn, pub, x)
 }
 
-// end logs and counts the end of a connection, once.
-func (s *Server) end(e Ended, err error) {
-	e.At = time.Now()
-	e.Reason = reasonOf(err)
-	if e.Reason != ReasonEnded {
-		e.Error = err.Error()
-	}
-	s.mu.Lock()
-	s.counts[Outcome{Protocol: e.Protocol, Reason: e.Reason, Admitted: e.Admitted}]++
-	if len(s.recent) == maxRecent {
-		s.recent = append(s.recent[:0], s.recent[1:]...)
-	}
-	s.recent = append(s.recent, e)
-	s.mu.Unlock()
-
-	attrs := []any{"stream", e.Key, "protocol", e.Protocol, "remote", e.RemoteAddr, "reason", e.Reason}
-	if !e.Admitted {
-		level := slog.LevelWarn
-		if e.Reason == ReasonEnded { // a balancer that looks whether the port is open
-			level = slog.LevelDebug
+// lingers reports whether a stream waits for its publisher to come back: not
+// if that said goodbye, nor if this server or its operator has ended it, nor
+// if it would only bring again what cannot be carried.
+func lingers(err error) bool {
+	for _, end := range []error{io.EOF, ErrClosing, ErrKicked, media.ErrUnsupportedCodec} {
+		if errors.Is(err, end) {
+			return false
 		}
-		s.log.Log(context.Background(), level, "publisher refused", append(attrs, "err", err)...)
-		return
 	}
-	attrs = append(attrs, "frames", e.Frames, "bytes", e.Bytes)
-	if e.Reason == ReasonEnded || e.Reason == ReasonClosing {
-		s.log.Info("publisher ended", attrs...)
-		return
-	}
-	s.log.Warn("publisher ended", append(attrs, "err", err)...)
-}
-
-// maxRecent bounds what Recent remembers.
-const maxRecent = 100
-
-// Recent returns the connections that ended last, the newest last.
-func (s *Server) Recent() []Ended {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return append([]Ended(nil), s.recent...)
-}
-
-// Stats are the counters of a Server since its start.
-type Stats struct {
-	// Open is the number of connections now, admitted or not.
-	Open int64
-	// TimestampRepairs counts frames whose timestamps had to be moved.
-	TimestampRepairs uint64
-	// Ended counts the connections that ended, by outcome.
-	Ended map[Outcome]uint64
-}
-
-// Stats returns the counters of this moment.
-func (s *Server) Stats() Stats {
-	st := Stats{Open: s.open.Load(), TimestampRepairs: s.repairs.Load(), Ended: map[Outcome]uint64{}}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for k, v := range s.counts {
-		st.Ended[k] = v
-	}
-	return st
-}
-
-// Ended is one publisher's connection that is over.
-type Ended struct {
-	// Key is zero if the connection never came to name one.
-	Key        streamkey.Key
-	Protocol   string
-	RemoteAddr string
-	At         time.Time
-	// Admitted is false for a connection that was refused.
-	Admitted bool
-	Reason   Reason
-	// Error says why in words; empty for a clean end.
-	Error         string
-	Frames, Bytes uint64
+	return err != nil
 }

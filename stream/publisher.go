@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/miju-live/miju/media"
+	"github.com/miju-live/miju/streamkey"
 )
 
 // Publisher is the one writer of a stream. Its methods belong to one goroutine.
@@ -90,6 +91,18 @@ func (h *Hub) wentLive(s *Stream) {
 	}
 	h.mu.Unlock()
 	h.onChange(s.key)
+}
+
+// Drop ends the stream of key if it is suspended, and reports whether it was.
+func (h *Hub) Drop(key streamkey.Key) bool {
+	h.mu.Lock()
+	s := h.streams[key]
+	if s == nil || s.publishing.Load() || !h.keep(s) {
+		h.mu.Unlock()
+		return false
+	}
+	h.end(s)
+	return true
 }
 
 // Close ends the suspended streams, those too that will be, and returns when

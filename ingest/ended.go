@@ -1,0 +1,105 @@
+package ingest
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/miju-live/miju/auth"
+	"github.com/miju-live/miju/streamkey"
+)
+
+// end logs and counts the end of a connection, once.
+func (s *Server) end(x *session, err error) {
+	e := x.Ended
+	e.At = time.Now()
+	e.Reason = reasonOf(err)
+	if e.Reason != ReasonEnded {
+		e.Error = err.Error()
+	}
+	s.mu.Lock()
+	s.counts[Outcome{Action: x.action, Protocol: e.Protocol, Reason: e.Reason, Admitted: e.Admitted}]++
+	if x.action == auth.Publish {
+		if len(s.recent) == maxRecent {
+			s.recent = append(s.recent[:0], s.recent[1:]...)
+		}
+		s.recent = append(s.recent, e)
+	}
+	s.mu.Unlock()
+
+	who := "publisher"
+	if x.action == auth.Play {
+		who = "player"
+	}
+	clean := e.Reason == ReasonEnded || e.Reason == ReasonClosing
+	attrs := append(x.attrs(), "reason", e.Reason)
+	if !clean {
+		attrs = append(attrs, "err", err)
+	}
+	if !e.Admitted {
+		level := slog.LevelWarn
+		if e.Reason == ReasonEnded || x.action == auth.Play && e.Reason == ReasonOffline { // a look whether the port is open, a player that polls
+			level = slog.LevelDebug
+		}
+		s.log.Log(context.Background(), level, who+" refused", attrs...)
+		return
+	}
+	level := slog.LevelWarn
+	switch {
+	case x.action == auth.Play && e.Reason != ReasonTimeout: // viewers come and go
+		level = slog.LevelDebug
+	case clean:
+		level = slog.LevelInfo
+	}
+	if x.action == auth.Publish {
+		attrs = append(attrs, "frames", e.Frames, "bytes", e.Bytes)
+	}
+	s.log.Log(context.Background(), level, who+" ended", attrs...)
+}
+
+// maxRecent bounds what Recent remembers.
+const maxRecent = 100
+
+// Recent returns the publishers' connections that ended last, the newest last.
+func (s *Server) Recent() []Ended {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]Ended(nil), s.recent...)
+}
+
+// Stats are the counters of a Server since its start.
+type Stats struct {
+	// Open is the number of connections now, admitted or not, without the
+	// Players that were admitted.
+	Open, Players int64
+	// TimestampRepairs counts frames whose timestamps had to be moved.
+	TimestampRepairs uint64
+	// Ended counts the connections that ended, by outcome.
+	Ended map[Outcome]uint64
+}
+
+// Stats returns the counters of this moment.
+func (s *Server) Stats() Stats {
+	st := Stats{Open: s.open.Load(), Players: s.players.Load(), TimestampRepairs: s.repairs.Load(), Ended: map[Outcome]uint64{}}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for k, v := range s.counts {
+		st.Ended[k] = v
+	}
+	return st
+}
+
+// Ended is one publisher's connection that is over.
+type Ended struct {
+	// Key is zero if the connection never came to name one.
+	Key        streamkey.Key
+	Protocol   string
+	RemoteAddr string
+	At         time.Time
+	// Admitted is false for a connection that was refused.
+	Admitted bool
+	Reason   Reason
+	// Error says why in words; empty for a clean end.
+	Error         string
+	Frames, Bytes uint64
+}
