@@ -17,19 +17,16 @@ import (
 	"github.com/miju-live/miju/ingest"
 	"github.com/miju-live/miju/media"
 	"github.com/miju-live/miju/remux/mpegts"
+	"github.com/miju-live/miju/streamkey"
 )
 
-// maxDecision is how late a caller may be answered: libsrt's give up after 3 s,
-// and gosrt does not notice that they have.
-const maxDecision = 2500 * time.Millisecond
-
 // maxHold bounds how long the last packets are waited for.
-const maxHold = 8 * time.Second
+const maxHold = maxLatency + time.Second
 
 var (
-	errTooLate   = errors.New("answered too late, the caller has given up")
-	errCut       = errors.New("the encoder has fallen silent")
-	errEncrypted = fmt.Errorf("%w: the caller encrypts, and no passphrase is known", ingest.ErrBadRequest)
+	errTooLate = errors.New("answered too late, the caller has given up")
+	errExpired = fmt.Errorf("SRT read: %w", os.ErrDeadlineExceeded)
+	errCut     = errors.New("the peer has fallen silent")
 )
 
 // conn is one caller.
@@ -39,69 +36,87 @@ type conn struct {
 	came     time.Time
 	remote   net.Addr
 	demuxer  *mpegts.Demuxer
+	figures  figures
 	// arrival is when the newest packet came.
 	arrival time.Time
-	// peerEnded says that the encoder ended the connection itself.
+	// peerEnded says that the peer ended the connection itself.
 	peerEnded atomic.Bool
 	// done is closed when this side ends the connection.
 	done chan struct{}
 
 	mu       sync.Mutex
-	srt      gosrt.Conn // nil until Admit
+	action   auth.Action // what Handshake found
+	srt      gosrt.Conn  // nil until Admit
 	answered bool
 	closed   bool
+	failed   error // why this side ended the connection, if not by Close
 	deadline time.Time
-	expired  bool
-	timer    *time.Timer
+	timer    *time.Timer // of the deadline
+	guard    *time.Timer // of the bounds
 }
 
 var _ ingest.Conn = (*conn)(nil)
 
 func newConn(l *Listener, request gosrt.ConnRequest) *conn {
-	return &conn{listener: l, request: request, came: time.Now(), remote: request.RemoteAddr(), demuxer: mpegts.NewDemuxer(), done: make(chan struct{})}
+	c := &conn{listener: l, request: request, came: time.Now(), remote: request.RemoteAddr(), demuxer: mpegts.NewDemuxer(), done: make(chan struct{})}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.guard = time.AfterFunc(l.bounds.decision, c.refuseLate)
+	return c
 }
 
 func (c *conn) Protocol() string { return "srt" }
 
 func (c *conn) RemoteAddr() net.Addr { return c.remote }
 
-// Handshake does not wait: the caller's wish came with the connection.
-func (c *conn) Handshake(context.Context) (auth.Request, error) {
-	r, err := parseStreamID(c.request.StreamId())
-	r.Protocol, r.RemoteAddr = c.Protocol(), c.remote.String()
-	if err == nil && c.request.IsEncrypted() {
-		err = errEncrypted
+// Handshake does not wait for the caller: its wish came with the connection.
+func (c *conn) Handshake(ctx context.Context) (auth.Request, error) {
+	r, err := auth.Request{Action: auth.Publish, Key: c.listener.defaultKey}, error(nil)
+	if id := c.request.StreamId(); id != "" || r.Key == (streamkey.Key{}) {
+		r, err = parseStreamID(id)
 	}
-	return r, err
+	r.Protocol, r.RemoteAddr = c.Protocol(), c.remote.String()
+	if err != nil {
+		return r, err
+	}
+	c.mu.Lock()
+	c.action = r.Action
+	c.mu.Unlock()
+	return r, c.unlock(ctx, r)
 }
 
 func (c *conn) Admit() error {
-	if waited := time.Since(c.came); waited > maxDecision {
-		return fmt.Errorf("SRT caller: %w (%v)", errTooLate, waited.Round(time.Millisecond))
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.ended(); err != nil {
 		return err
+	}
+	if c.answered {
+		return fmt.Errorf("SRT caller: %w (%v)", errTooLate, time.Since(c.came).Round(time.Millisecond))
 	}
 	s, err := c.listener.accept(c)
 	if err != nil {
 		return fmt.Errorf("SRT caller: %w", err)
 	}
 	c.srt, c.answered = s, true
-	return nil
+	return c.watch()
 }
 
 func (c *conn) Reject(err error) {
+	c.refuse(rejection(err))
+	// Once it is connected, SRT has no word for why.
+	c.Close()
+}
+
+// refuse answers a caller with no, if it has no answer yet.
+func (c *conn) refuse(code gosrt.RejectionReason) {
 	c.mu.Lock()
 	first := !c.answered
 	c.answered = true
 	c.mu.Unlock()
 	if first {
-		c.request.Reject(rejection(err))
+		c.request.Reject(code)
 	}
-	// Once it is connected, SRT has no word for why.
-	c.Close()
 }
 
 func (c *conn) ReadFrame() (media.Frame, error) {
@@ -123,6 +138,7 @@ func (c *conn) ReadFrame() (media.Frame, error) {
 			return media.Frame{}, err
 		}
 		c.arrival = time.Now()
+		c.figures.delivered(p.Header())
 		err = c.demuxer.Write(p.Data())
 		p.Decommission()
 		if err != nil {
@@ -152,8 +168,10 @@ func (c *conn) why(err error) error {
 // ended tells whether this side has ended the connection. c.mu is held.
 func (c *conn) ended() error {
 	switch {
-	case c.expired || !c.deadline.IsZero() && !time.Now().Before(c.deadline):
-		return fmt.Errorf("SRT read: %w", os.ErrDeadlineExceeded)
+	case c.failed != nil:
+		return c.failed
+	case !c.deadline.IsZero() && !time.Now().Before(c.deadline):
+		return errExpired
 	case c.closed:
 		return fmt.Errorf("SRT read: %w", net.ErrClosed)
 	}
@@ -198,8 +216,7 @@ func (c *conn) expire() {
 		return // moved meanwhile
 	}
 	if c.srt != nil {
-		c.expired = true
-		c.end()
+		c.fail(errExpired)
 	}
 }
 
@@ -213,6 +230,7 @@ func (c *conn) Close() error {
 	if c.timer != nil {
 		c.timer.Stop()
 	}
+	c.guard.Stop()
 	if !c.answered {
 		c.answered = true
 		c.request.Reject(rejectInternal)
@@ -220,6 +238,14 @@ func (c *conn) Close() error {
 	c.listener.forget(c)
 	c.end()
 	return nil
+}
+
+// fail ends the connection for a reason of this side's. c.mu is held.
+func (c *conn) fail(err error) {
+	if c.failed == nil {
+		c.failed = err
+	}
+	c.end()
 }
 
 // end ends what waits. c.mu is held.

@@ -1,7 +1,8 @@
-// Package srt speaks SRT with encoders that send MPEG-TS.
+// Package srt speaks SRT with encoders that send MPEG-TS and players that take it.
 package srt
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -10,13 +11,17 @@ import (
 
 	gosrt "github.com/datarhei/gosrt"
 
+	"github.com/miju-live/miju/auth"
 	"github.com/miju-live/miju/ingest"
+	"github.com/miju-live/miju/streamkey"
 )
 
 // Config is what an operator sets.
 type Config struct {
-	Listen  string        `flag:"srt" group:"network" help:"UDP address for encoders that send SRT; empty turns it off"`
-	Latency time.Duration `flag:"srt-latency" group:"latency" help:"how long SRT waits for lost packets to be sent again, unless the encoder asks for more; 3 to 4 round trips are usual" min:"20ms" max:"8s"`
+	Listen     string        `flag:"srt" group:"network" help:"UDP address for encoders and players that speak SRT; empty turns it off"`
+	Latency    time.Duration `flag:"srt-latency" group:"latency" help:"how long SRT waits for lost packets to be sent again, unless the peer asks for more; 3 to 4 round trips are usual" min:"20ms" max:"8s"`
+	Passphrase string        `flag:"srt-passphrase" group:"auth" help:"the passphrase, of 10 to 79 characters, that every SRT caller must encrypt with; empty takes only callers that do not encrypt"`
+	DefaultKey string        `flag:"srt-default-key" group:"publishing" help:"where SRT encoders publish that send no stream ID, such as live/camera; empty refuses them"`
 }
 
 // DefaultConfig listens on port 8890 with SRT's own latency.
@@ -24,10 +29,38 @@ func DefaultConfig() Config {
 	return Config{Listen: ":8890", Latency: 120 * time.Millisecond}
 }
 
+// The lengths of a passphrase that SRT allows (libsrt, SRTO_PASSPHRASE).
+const (
+	minPassphrase = 10
+	maxPassphrase = 79
+)
+
+// Check returns what is wrong with c beyond its ranges. The error does not
+// repeat the passphrase.
+func (c Config) Check() error {
+	if n := len(c.Passphrase); n != 0 && (n < minPassphrase || n > maxPassphrase) {
+		return fmt.Errorf("--srt-passphrase has %d characters, it may have %d to %d", n, minPassphrase, maxPassphrase)
+	}
+	if c.DefaultKey != "" {
+		if _, err := streamkey.Parse(c.DefaultKey); err != nil {
+			return fmt.Errorf("--srt-default-key: %w", err)
+		}
+	}
+	return nil
+}
+
+// PassphraseFunc finds what the caller of r must encrypt with; "" if it must not
+// encrypt. Its error refuses the caller as one of an auth.Authorizer would.
+type PassphraseFunc func(ctx context.Context, r auth.Request) (string, error)
+
 // Listener brings SRT callers. All its connections share one UDP socket, so
 // its Close ends them too.
 type Listener struct {
-	srt gosrt.Listener
+	srt        gosrt.Listener
+	passphrase PassphraseFunc
+	// defaultKey is for encoders without a stream ID; zero is none.
+	defaultKey streamkey.Key
+	bounds     bounds
 
 	mu     sync.Mutex
 	closed bool
@@ -40,6 +73,14 @@ var _ ingest.Listener = (*Listener)(nil)
 // Listen opens the UDP port. A port that is taken is an error that wraps
 // syscall.EADDRINUSE.
 func Listen(c Config) (*Listener, error) {
+	return ListenWith(c, func(context.Context, auth.Request) (string, error) { return c.Passphrase, nil })
+}
+
+// ListenWith is Listen with a passphrase for each caller instead of one for all.
+func ListenWith(c Config, passphrase PassphraseFunc) (*Listener, error) {
+	if err := c.Check(); err != nil {
+		return nil, fmt.Errorf("SRT listener: %w", err)
+	}
 	addr, err := net.ResolveUDPAddr("udp", c.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("SRT listener on %s: %w", c.Listen, err)
@@ -53,9 +94,13 @@ func Listen(c Config) (*Listener, error) {
 		}
 		probe.Close()
 	}
-	l := &Listener{admitted: make(map[uint32]*conn)}
+	l := &Listener{passphrase: passphrase, bounds: defaultBounds, admitted: make(map[uint32]*conn)}
+	if c.DefaultKey != "" {
+		l.defaultKey, _ = streamkey.Parse(c.DefaultKey)
+	}
 	config := gosrt.DefaultConfig()
-	config.ReceiverLatency = c.Latency
+	config.ReceiverLatency, config.PeerLatency = c.Latency, c.Latency
+	config.PeerIdleTimeout = peerIdle
 	config.Logger = observer{l}
 	if l.srt, err = gosrt.Listen("srt", addr.String(), config); err != nil {
 		return nil, fmt.Errorf("SRT listener on %s: %w", c.Listen, err)

@@ -77,6 +77,10 @@ func TestCallersAreRefusedWithAReason(t *testing.T) {
 		{"no stream ID", "", "", ingest.ErrBadRequest, nil, 1400},
 		{"a name with dots", "publish:live/../etc", "", streamkey.ErrInvalid, nil, 1400},
 		{"encrypted", "live/alice", "0123456789ab", ingest.ErrBadRequest, nil, 11},
+		{"bidirectional", "#!::r=live/alice,m=bidirectional", "", errMode, nil, 1405},
+		{"a file", "#!::r=live/alice,m=publish,t=file", "", errType, nil, 1415},
+		{"kicked", "live/alice", "", nil, ingest.ErrKicked, 1403},
+		{"nothing to play", "read:live/alice", "", nil, stream.ErrOffline, 1404},
 		{"denied", "live/alice", "", nil, auth.ErrDenied, 1401},
 		{"too many", "live/alice", "", nil, ingest.ErrTooLarge, 1402},
 		{"a player", "read:live/alice", "", nil, ingest.ErrNotPlayable, 1405},
@@ -123,20 +127,27 @@ func TestRealCallersSeeTheRefusal(t *testing.T) {
 	}
 }
 
-func TestAdmitAfterTheCallerGaveUp(t *testing.T) {
-	l := listen(t)
-	answer := dial(t, l, "live/alice", "")
-	c, _, err := accept(t, l)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.(*conn).came = time.Now().Add(-maxDecision - time.Second)
-	if err := c.Admit(); !errors.Is(err, errTooLate) {
-		t.Error(err)
-	}
-	c.Reject(errTooLate)
-	if _, err := answer(); err == nil {
-		t.Error("the caller was let in")
+func TestLateDecision(t *testing.T) {
+	for _, c := range []struct{ name, streamID, code string }{
+		{"an encoder", "publish:live/alice", strconv.FormatInt(2402, 32)},
+		{"a player", "request:live/alice", strconv.FormatInt(2404, 32)},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l := listen(t)
+			l.bounds.decision = 50 * time.Millisecond
+			answer := dial(t, l, c.streamID, "")
+			conn, _, err := accept(t, l)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := answer(); err == nil || !strings.Contains(err.Error(), "("+c.code+")") {
+				t.Errorf("the caller sees %v, want %s", err, c.code)
+			}
+			if err := conn.Admit(); !errors.Is(err, errTooLate) {
+				t.Error(err)
+			}
+			conn.Reject(errTooLate)
+		})
 	}
 }
 
@@ -374,7 +385,9 @@ func TestLifecycle(t *testing.T) {
 	l := listen(t)
 	changes := make(chan struct{}, 16)
 	hub := stream.NewHub(stream.DefaultConfig(), func(streamkey.Key) { changes <- struct{}{} })
-	server := ingest.NewServer(ingest.DefaultConfig(), hub, auth.Open{}, slog.New(slog.DiscardHandler))
+	config := ingest.DefaultConfig()
+	config.Takeover = ingest.TakeoverReject
+	server := ingest.NewServer(config, hub, auth.Open{}, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ctx, l) }()

@@ -1,6 +1,7 @@
 package srt
 
 import (
+	"context"
 	"errors"
 
 	gosrt "github.com/datarhei/gosrt"
@@ -23,6 +24,8 @@ const (
 	rejectBadRequest   gosrt.RejectionReason = onWire + 1400
 	rejectUnauthorized gosrt.RejectionReason = onWire + 1401
 	rejectOverload     gosrt.RejectionReason = onWire + 1402
+	rejectForbidden    gosrt.RejectionReason = onWire + 1403
+	rejectNotFound     gosrt.RejectionReason = onWire + 1404
 	rejectBadMode      gosrt.RejectionReason = onWire + 1405
 	rejectConflict     gosrt.RejectionReason = onWire + 1409
 	rejectMedia        gosrt.RejectionReason = onWire + 1415
@@ -36,6 +39,11 @@ var rejections = []struct {
 	code gosrt.RejectionReason
 }{
 	{ingest.ErrClosing, rejectDown},
+	{errNoPassphrase, gosrt.REJ_UNSECURE},
+	{errBadPassphrase, gosrt.REJ_BADSECRET},
+	{errEncrypted, gosrt.REJ_UNSECURE},
+	{stream.ErrOffline, rejectNotFound},
+	{ingest.ErrKicked, rejectForbidden},
 	{stream.ErrBusy, rejectConflict},
 	{auth.ErrDenied, rejectUnauthorized},
 	{streamkey.ErrInvalid, rejectBadRequest},
@@ -43,8 +51,10 @@ var rejections = []struct {
 	{ingest.ErrTooLarge, rejectOverload},
 	{ingest.ErrNoTracks, rejectMedia},
 	{media.ErrUnsupportedCodec, rejectMedia},
-	{errEncrypted, gosrt.REJ_UNSECURE},
+	{errMode, rejectBadMode},
+	{errType, rejectMedia},
 	{ingest.ErrBadRequest, rejectBadRequest},
+	{context.DeadlineExceeded, rejectOverload},
 }
 
 func rejection(err error) gosrt.RejectionReason {

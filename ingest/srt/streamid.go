@@ -1,6 +1,8 @@
 package srt
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -17,10 +19,21 @@ const maxStreamID = 512
 // standardForm begins a stream ID of keys and values (SRT access control).
 const standardForm = "#!::"
 
+// feedbackPlay is what some encoders hang behind any ID.
+const feedbackPlay = "#feedbackplay"
+
+// errMode is wrapped, beside ingest.ErrBadRequest, by errors that mean "no
+// caller can be served in this mode".
+var errMode = errors.New("the stream ID's mode is neither publish nor request")
+
+// errType is the same of the type, of which only stream is served.
+var errType = errors.New("the stream ID's type is not stream")
+
 // parseStreamID reads what a caller asks for:
 //
 //	#!::r=live/alice,m=publish,token=secret  keys in any order, values percent-encoded, others ignored
 //	publish:live/alice?token=secret          also read:, request: and play:
+//	publish:live/alice:user:secret           and a query behind one more colon, or instead of user and secret
 //	live/alice?token=secret                  publish, as encoders mean that know no more
 //
 // Errors wrap streamkey.ErrInvalid or ingest.ErrBadRequest and hold no token.
@@ -33,7 +46,7 @@ func parseStreamID(s string) (auth.Request, error) {
 	case !utf8.ValidString(s):
 		return auth.Request{}, fmt.Errorf("%w: the stream ID is not UTF-8", ingest.ErrBadRequest)
 	}
-	s = unescapeWhole(s)
+	s = strings.TrimSuffix(unescapeWhole(strings.TrimSuffix(s, feedbackPlay)), feedbackPlay)
 	if keys, ok := strings.CutPrefix(s, standardForm); ok {
 		return parseKeys(keys)
 	}
@@ -59,13 +72,17 @@ func unescapeWhole(s string) string {
 	return s
 }
 
-// parseKeys reads the standard form behind its beginning.
+// parseKeys reads the standard form behind its beginning. The secret may also
+// be under s, which the standard means for a session and others fill with a
+// password.
 func parseKeys(s string) (auth.Request, error) {
-	values := map[string]string{"m": "request"}
+	values := map[string]string{"m": "request", "t": "stream"}
 	seen := map[string]bool{}
 	for pair := range strings.SplitSeq(s, ",") {
 		key, value, _ := strings.Cut(pair, "=")
-		if key != "r" && key != "m" && key != "token" {
+		switch key {
+		case "r", "m", "t", "s", "token":
+		default:
 			continue
 		}
 		if seen[key] {
@@ -82,27 +99,52 @@ func parseKeys(s string) (auth.Request, error) {
 	if err != nil {
 		return auth.Request{}, err
 	}
+	if values["t"] != "stream" {
+		return auth.Request{}, fmt.Errorf("%w: %w", ingest.ErrBadRequest, errType)
+	}
 	r, err := parseResource(values["r"])
 	r.Action = action
-	if values["token"] != "" {
-		r.Token = values["token"]
-	}
+	r.Token = cmp.Or(values["token"], r.Token, values["s"])
 	return r, err
 }
 
 func parsePlain(s string) (auth.Request, error) {
 	mode, resource := "publish", s
-	path, _, _ := strings.Cut(s, "?")
-	if i := strings.IndexByte(path, ':'); i >= 0 {
+	if i := colon(s); i >= 0 {
 		mode, resource = s[:i], s[i+1:]
 	}
 	action, err := actionOf(mode)
 	if err != nil {
 		return auth.Request{}, err
 	}
+	var password string
+	if i := colon(resource); i >= 0 {
+		resource, password = colonForm(resource[:i], resource[i+1:])
+	}
 	r, err := parseResource(resource)
 	r.Action = action
+	r.Token = cmp.Or(r.Token, password)
 	return r, err
+}
+
+// colon finds the first colon that is not part of a query.
+func colon(s string) int {
+	path, _, _ := strings.Cut(s, "?")
+	return strings.IndexByte(path, ':')
+}
+
+// colonForm reads what stands behind the name and a colon: a query, or a user
+// (who is not asked for), a password, and a query. The password is meant as it
+// is written.
+func colonForm(name, s string) (resource, password string) {
+	query := s
+	if parts := strings.SplitN(s, ":", 3); len(parts) > 1 {
+		password, query = parts[1], strings.Join(parts[2:], "")
+	}
+	if query != "" {
+		name += "?" + query
+	}
+	return name, password
 }
 
 func actionOf(mode string) (auth.Action, error) {
@@ -112,17 +154,12 @@ func actionOf(mode string) (auth.Action, error) {
 	case "request", "read", "play":
 		return auth.Play, nil
 	}
-	return 0, fmt.Errorf("%w: the stream ID's mode is neither publish nor request", ingest.ErrBadRequest)
+	return 0, fmt.Errorf("%w: %w", ingest.ErrBadRequest, errMode)
 }
 
 // parseResource reads app/name and a query behind it.
 func parseResource(s string) (r auth.Request, err error) {
 	path, query, _ := strings.Cut(s, "?")
-	// Other servers take publish:path:user:password: what stands behind a
-	// colon may be a secret and is not repeated in an error.
-	if strings.ContainsRune(path, ':') {
-		return r, fmt.Errorf("%w: a colon behind the name; the token goes into ?token=", streamkey.ErrInvalid)
-	}
 	if path, err = url.PathUnescape(path); err != nil {
 		return r, fmt.Errorf("%w: broken percent-encoding of the name in the stream ID", ingest.ErrBadRequest)
 	}

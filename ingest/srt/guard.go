@@ -1,0 +1,136 @@
+package srt
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	gosrt "github.com/datarhei/gosrt"
+
+	"github.com/miju-live/miju/auth"
+	"github.com/miju-live/miju/ingest"
+)
+
+const (
+	// peerIdle is after how much silence a peer counts as gone. An SRT peer
+	// that has nothing to say sends a keep-alive each second; 5 s are libsrt's
+	// own patience (SRTO_PEERIDLETIMEO).
+	peerIdle = 5 * time.Second
+	// maxLatency bounds the latency that a peer may ask for, of the 65 s that
+	// the handshake has room for: all of it is held in memory.
+	maxLatency = 10 * time.Second
+)
+
+// bounds are what a connection may use. Tests lower them.
+type bounds struct {
+	// decision is how late a caller may be answered: libsrt's give up after
+	// 3 s, and gosrt does not notice that they have.
+	decision time.Duration
+	// silence is how long an admitted encoder may wait before its first data.
+	// One whose answer was lost never sends any, for gosrt answers once, and
+	// until its end it keeps the encoder's next attempt from its key.
+	silence time.Duration
+	// buffered is how many bytes may wait for their time to be delivered:
+	// 50 Mbit/s at the largest latency. A peer's own timestamps decide how
+	// long they wait, and may say an hour.
+	buffered uint64
+	// interval is how often the two are looked at.
+	interval time.Duration
+}
+
+var defaultBounds = bounds{decision: 2500 * time.Millisecond, silence: 5 * time.Second, buffered: 64 << 20, interval: time.Second}
+
+var (
+	errNoPassphrase  = fmt.Errorf("%w: the caller does not encrypt, and must", auth.ErrDenied)
+	errBadPassphrase = fmt.Errorf("%w: the caller encrypts with another passphrase", auth.ErrDenied)
+	errEncrypted     = fmt.Errorf("%w: the caller encrypts, and no passphrase is set here", ingest.ErrBadRequest)
+	errNoData        = fmt.Errorf("%w: no data after the handshake", os.ErrDeadlineExceeded)
+)
+
+// unlock holds the caller against the passphrase that it must know.
+func (c *conn) unlock(ctx context.Context, r auth.Request) error {
+	passphrase, err := c.listener.passphrase(ctx, r)
+	switch {
+	case err != nil:
+		return err
+	case passphrase == "" && c.request.IsEncrypted():
+		return errEncrypted
+	case passphrase == "":
+		return nil
+	case !c.request.IsEncrypted():
+		// The handshake of SRT before 1.3 comes here too: it agrees on keys
+		// only after the answer, and need not.
+		return errNoPassphrase
+	}
+	if err := c.request.SetPassphrase(passphrase); err != nil {
+		return errBadPassphrase
+	}
+	return nil
+}
+
+// answerIn is how much of the time for a decision is the server's; the rest is
+// for its answer to be sent.
+const answerIn = 0.9
+
+var _ ingest.Hurried = (*conn)(nil)
+
+// AnswerBy is when the server must have decided.
+func (c *conn) AnswerBy() time.Time {
+	return c.came.Add(time.Duration(answerIn * float64(c.listener.bounds.decision)))
+}
+
+// refuseLate answers a caller before it gives up. A player is told that there
+// is nothing to play, for this is what takes so long.
+func (c *conn) refuseLate() {
+	c.mu.Lock()
+	code := rejectOverload
+	if c.action == auth.Play {
+		code = rejectNotFound
+	}
+	c.mu.Unlock()
+	c.refuse(code)
+}
+
+// watch begins to hold an admitted connection to its bounds. c.mu is held.
+func (c *conn) watch() error {
+	c.guard.Stop()
+	if latency := c.latency(); latency > maxLatency {
+		err := fmt.Errorf("%w: the peer asks for a latency of %v, %v are allowed", ingest.ErrTooLarge, latency, maxLatency)
+		c.fail(err)
+		return err
+	}
+	admitted := time.Now()
+	c.guard = time.AfterFunc(c.listener.bounds.interval, func() { c.look(admitted) })
+	return nil
+}
+
+func (c *conn) look(admitted time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended() != nil {
+		return
+	}
+	var st gosrt.Statistics
+	c.srt.Stats(&st)
+	b := c.listener.bounds
+	switch {
+	case st.Instantaneous.ByteRecvBuf > b.buffered:
+		c.fail(fmt.Errorf("%w: %d MiB wait for a time that is far away", ingest.ErrTooLarge, st.Instantaneous.ByteRecvBuf>>20))
+	case c.action != auth.Play && st.Accumulated.PktRecv == 0 && time.Since(admitted) >= b.silence:
+		c.fail(errNoData)
+	default:
+		c.guard.Reset(b.interval)
+	}
+}
+
+// latency is what was negotiated for the direction that media goes. c.mu is held.
+func (c *conn) latency() time.Duration {
+	var st gosrt.Statistics
+	c.srt.Stats(&st)
+	ms := st.Instantaneous.MsRecvTsbPdDelay
+	if c.action == auth.Play {
+		ms = st.Instantaneous.MsSendTsbPdDelay
+	}
+	return time.Duration(ms) * time.Millisecond
+}
