@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/miju-live/miju/media"
 	"github.com/miju-live/miju/stream"
 	"github.com/miju-live/miju/streamkey"
 )
@@ -33,12 +32,39 @@ type Sources struct {
 	Hub *stream.Hub
 	// Ended returns the publishers that ended last, the newest last.
 	Ended func() []EndedPublisher
+	// Publisher returns the connection that publishes a stream, nil if there is
+	// none now.
+	Publisher func(streamkey.Key) *Publisher
+	// Kick ends a stream and its publisher and refuses publishers for a while.
+	// It reports whether there was such a stream.
+	Kick func(key streamkey.Key, hold time.Duration) bool
 	// Rooms returns the chat rooms with members.
 	Rooms func() []Room
 	// Announce sends a system message to a room and says to how many members.
 	Announce func(key streamkey.Key, text string) (int, error)
 	// Metrics answers Prometheus.
 	Metrics http.Handler
+}
+
+// Publisher is a connection that publishes.
+type Publisher struct {
+	Protocol string    `json:"protocol"`
+	Remote   string    `json:"remote"`
+	Since    time.Time `json:"since"`
+	// Transport is left out where it cannot be measured.
+	Transport *Transport `json:"transport,omitempty"`
+}
+
+// Transport is how the network under a publisher fares. Times are in
+// milliseconds.
+type Transport struct {
+	LatencyMillis  float64 `json:"latencyMillis"`
+	RTTMillis      float64 `json:"rttMillis"`
+	BufferedMillis float64 `json:"bufferedMillis"`
+	Packets        uint64  `json:"packets"`
+	Lost           uint64  `json:"lost"`
+	Retransmitted  uint64  `json:"retransmitted"`
+	Dropped        uint64  `json:"dropped"`
 }
 
 // EndedPublisher is a publisher's connection that is over.
@@ -69,6 +95,7 @@ func New(c Config, s Sources, log *slog.Logger) http.Handler {
 		w.Write([]byte("ok\n"))
 	})
 	mux.HandleFunc("GET /api/v1/streams", api.streams)
+	mux.HandleFunc("DELETE /api/v1/streams/{app}/{name}", api.kick)
 	mux.HandleFunc("GET /api/v1/rooms", api.rooms)
 	mux.HandleFunc("POST /api/v1/rooms/{app}/{name}/announcements", api.announce)
 	mux.Handle("GET /metrics", s.Metrics)
@@ -127,74 +154,6 @@ func answer(w http.ResponseWriter, status int, body any) {
 type api struct {
 	sources Sources
 	log     *slog.Logger
-}
-
-// streamInfo is one live stream in the API.
-type streamInfo struct {
-	Key      streamkey.Key `json:"stream"`
-	Protocol string        `json:"protocol"`
-	Remote   string        `json:"remote"`
-	Since    time.Time     `json:"since"`
-	Tracks   []trackInfo   `json:"tracks"`
-	Frames   uint64        `json:"frames"`
-	Bytes    uint64        `json:"bytes"`
-	// Readers counts every cursor: viewers of FLV and the HLS packager.
-	Readers      int64  `json:"readers"`
-	Skips        uint64 `json:"skips"`
-	GOPBytes     uint64 `json:"gopBytes"`
-	GOPMillis    int64  `json:"gopMillis"`
-	GOPOverflows uint64 `json:"gopOverflows"`
-}
-
-type trackInfo struct {
-	ID          int     `json:"id"`
-	Kind        string  `json:"kind"`
-	Codec       string  `json:"codec"`
-	CodecString string  `json:"codecString,omitempty"`
-	Width       int     `json:"width,omitempty"`
-	Height      int     `json:"height,omitempty"`
-	FrameRate   float64 `json:"frameRate,omitempty"`
-	SampleRate  int     `json:"sampleRate,omitempty"`
-	Channels    int     `json:"channels,omitempty"`
-	Bitrate     int     `json:"bitrate,omitempty"`
-	Language    string  `json:"language,omitempty"`
-	Name        string  `json:"name,omitempty"`
-}
-
-func (a *api) streams(w http.ResponseWriter, _ *http.Request) {
-	live := []streamInfo{}
-	for _, s := range a.sources.Hub.Streams() {
-		live = append(live, describe(s))
-	}
-	ended := a.sources.Ended()
-	if ended == nil {
-		ended = []EndedPublisher{}
-	}
-	answer(w, http.StatusOK, struct {
-		Streams []streamInfo     `json:"streams"`
-		Ended   []EndedPublisher `json:"ended"`
-	}{live, ended})
-}
-
-func describe(s *stream.Stream) streamInfo {
-	st, source := s.Stats(), s.Source()
-	i := streamInfo{
-		Key: s.Key(), Protocol: source.Protocol, Remote: source.RemoteAddr, Since: s.Started().UTC(), Tracks: []trackInfo{},
-		Frames: st.Frames, Bytes: st.Bytes, Readers: st.Readers, Skips: st.Skips,
-		GOPBytes: st.CachedBytes, GOPMillis: st.CachedDuration.Milliseconds(), GOPOverflows: st.GOPOverflows,
-	}
-	for _, t := range s.Tracks().Tracks {
-		i.Tracks = append(i.Tracks, describeTrack(t))
-	}
-	return i
-}
-
-func describeTrack(t *media.Track) trackInfo {
-	return trackInfo{
-		ID: t.ID, Kind: t.Kind().String(), Codec: t.Codec.String(), CodecString: t.CodecString(),
-		Width: t.Width, Height: t.Height, FrameRate: t.FrameRate, SampleRate: t.SampleRate, Channels: t.Channels,
-		Bitrate: t.Bitrate, Language: t.Language, Name: t.Name,
-	}
 }
 
 func (a *api) rooms(w http.ResponseWriter, _ *http.Request) {

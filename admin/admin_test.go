@@ -24,6 +24,13 @@ func handler(t *testing.T, c Config) (http.Handler, *stream.Hub, *[]string) {
 		Ended: func() []EndedPublisher {
 			return []EndedPublisher{{Stream: "live/y", Reason: "unsupported_codec", Error: "unsupported codec: Sorenson H.263", At: time.Unix(0, 0)}}
 		},
+		Publisher: func(k streamkey.Key) *Publisher {
+			return &Publisher{Protocol: "srt", Remote: "192.0.2.1:5", Transport: &Transport{LatencyMillis: 120, Lost: 3}}
+		},
+		Kick: func(k streamkey.Key, hold time.Duration) bool {
+			announced = append(announced, "kick "+k.String()+" "+hold.String())
+			return k.Name() == "x"
+		},
 		Rooms: func() []Room { return nil },
 		Announce: func(k streamkey.Key, text string) (int, error) {
 			if k.Name() == "empty" {
@@ -133,6 +140,31 @@ func TestAnnouncements(t *testing.T) {
 			h.ServeHTTP(w, r)
 			if w.Code != c.want || (len(*announced) == 1) != (c.want == 200) {
 				t.Errorf("%d %s, announced %q", w.Code, w.Body, *announced)
+			}
+		})
+	}
+}
+
+func TestKick(t *testing.T) {
+	for _, c := range []struct {
+		name, url string
+		want      int
+		did       string
+	}{
+		{"default hold", "/api/v1/streams/live/x", 200, "kick live/x 10s"},
+		{"an hour", "/api/v1/streams/live/x?hold=1h", 200, "kick live/x 1h0m0s"},
+		{"may come back at once", "/api/v1/streams/live/x?hold=0s", 200, "kick live/x 0s"},
+		{"not live", "/api/v1/streams/live/y", 404, "kick live/y 10s"},
+		{"bad hold", "/api/v1/streams/live/x?hold=long", 400, ""},
+		{"negative hold", "/api/v1/streams/live/x?hold=-1s", 400, ""},
+		{"no name of a stream", "/api/v1/streams/live/x.y", 400, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h, _, did := handler(t, Config{})
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, httptest.NewRequest("DELETE", "http://localhost"+c.url, nil))
+			if got := strings.Join(*did, "; "); w.Code != c.want || got != c.did {
+				t.Errorf("%d %s, did %q", w.Code, w.Body, got)
 			}
 		})
 	}

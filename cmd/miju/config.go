@@ -63,6 +63,9 @@ func (c *config) validate() error {
 	if err := checkRanges(c); err != nil {
 		return err
 	}
+	if err := c.Ingest.Check(); err != nil {
+		return err
+	}
 	if _, err := c.Log.logger(); err != nil {
 		return err
 	}

@@ -7,6 +7,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/miju-live/miju/auth"
 )
 
 // metrics answers Prometheus from the Stats of every package. No label holds
@@ -32,8 +34,14 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	m.counter("miju_ingest_frames_total", "Frames that publishers brought to live streams.", hub.Frames)
 	m.counter("miju_ingest_bytes_total", "Coded bytes that publishers brought to live streams.", hub.Bytes)
 	m.gauge("miju_publisher_connections", "Connections of encoders that are open, admitted or not.", float64(publishers.Open))
+	m.gauge("miju_players", "RTMP and SRT players that are connected.", float64(publishers.Players))
 	m.counter("miju_timestamp_repairs_total", "Frames whose timestamps had to be moved.", publishers.TimestampRepairs)
 	for o, n := range publishers.Ended {
+		if o.Action == auth.Play {
+			m.counter("miju_players_ended_total", "RTMP and SRT players that ended, by outcome.", n,
+				"protocol", o.Protocol, "reason", string(o.Reason), "admitted", strconv.FormatBool(o.Admitted))
+			continue
+		}
 		m.counter("miju_publishers_ended_total", "Connections of encoders that ended, by outcome.", n,
 			"protocol", o.Protocol, "reason", string(o.Reason), "admitted", strconv.FormatBool(o.Admitted))
 	}

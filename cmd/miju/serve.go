@@ -161,7 +161,8 @@ func (s *server) serve(ctx context.Context) error {
 	}
 	s.log.Info("shutting down")
 	stopIngest()
-	publishers.Wait() // streams end, and with them what follows them
+	publishers.Wait()
+	s.hub.Close() // streams end, and with them what follows them
 
 	graceful, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
 	defer cancel()
@@ -229,12 +230,34 @@ func (s *server) route(w http.ResponseWriter, r *http.Request) {
 
 func (s *server) adminHandler() http.Handler {
 	return admin.New(s.config.Admin, admin.Sources{
-		Hub:      s.hub,
-		Ended:    s.ended,
-		Rooms:    s.rooms,
-		Announce: s.announce,
-		Metrics:  s.metrics(),
+		Hub:       s.hub,
+		Publisher: s.publisher,
+		Kick:      s.ingest.Kick,
+		Ended:     s.ended,
+		Rooms:     s.rooms,
+		Announce:  s.announce,
+		Metrics:   s.metrics(),
 	}, s.log)
+}
+
+func (s *server) publisher(key streamkey.Key) *admin.Publisher {
+	p, ok := s.ingest.Publishing(key)
+	if !ok {
+		return nil
+	}
+	a := &admin.Publisher{Protocol: p.Protocol, Remote: p.RemoteAddr, Since: p.Since.UTC()}
+	if t := p.Transport; t != nil {
+		a.Transport = &admin.Transport{
+			LatencyMillis: millis(t.Latency), RTTMillis: millis(t.RTT), BufferedMillis: millis(t.Buffered),
+			Packets: t.Packets, Lost: t.Lost, Retransmitted: t.Retransmitted, Dropped: t.Dropped,
+		}
+	}
+	return a
+}
+
+// millis is in milliseconds, to a hundredth.
+func millis(d time.Duration) float64 {
+	return float64(d.Round(10*time.Microsecond)) / float64(time.Millisecond)
 }
 
 func (s *server) ended() []admin.EndedPublisher {
