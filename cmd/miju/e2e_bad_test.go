@@ -12,13 +12,15 @@ import (
 	"time"
 
 	"github.com/lxzan/gws"
+
+	"github.com/miju-live/miju/ingest"
 )
 
 // TestBadInput sends what no encoder, player or member should. Each is told,
 // logged on one line and counted, and a stream that is watched meanwhile goes
 // on without a gap.
 func TestBadInput(t *testing.T) {
-	s := start(t)
+	s := start(t, func(c *config) { c.Ingest.Takeover = ingest.TakeoverReject })
 	push(t, "h264-aac.flv", "flv", s.rtmpURL("healthy"))
 	s.waitLive(t, "healthy")
 	watching := make(chan probed, 1)
@@ -250,7 +252,7 @@ func TestHalfAHandshake(t *testing.T) {
 
 // TestStreamEndsWhileItPlays: viewers get the end as an end.
 func TestStreamEndsWhileItPlays(t *testing.T) {
-	s := start(t)
+	s := start(t, func(c *config) { c.Ingest.PublishLinger = time.Second })
 	p := push(t, "h264-aac.flv", "flv", s.rtmpURL("x"))
 	s.waitLive(t, "x")
 	r, err := http.Get(s.url("/live/x.flv"))

@@ -20,6 +20,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/miju-live/miju/stream"
 	"github.com/miju-live/miju/streamkey"
 )
 
@@ -133,6 +134,20 @@ func (s *testServer) waitLive(t testing.TB, name string) {
 		_, err := s.hub.Lookup(key)
 		return err == nil
 	})
+}
+
+// stream returns the live stream live/name.
+func (s *testServer) stream(t testing.TB, name string) *stream.Stream {
+	t.Helper()
+	key, err := streamkey.Join("live", name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	live, err := s.hub.Lookup(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return live
 }
 
 // waitFor waits until done, asking often.
