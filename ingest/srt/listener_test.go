@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -40,8 +41,8 @@ func listen(t *testing.T) *Listener {
 	return l
 }
 
-// srtURL is what ffmpeg and srt-live-transmit call l by.
-func srtURL(l *Listener, streamID string) string {
+// srtURL is what ffmpeg and srt-live-transmit call a listener or relay by.
+func srtURL(l interface{ Addr() net.Addr }, streamID string) string {
 	u := "srt://" + l.Addr().String() + "?pkt_size=1316"
 	if streamID != "" {
 		u += "&streamid=" + url.QueryEscape(streamID)
@@ -117,11 +118,16 @@ func readAll(c ingest.Conn) (frames []media.Frame, err error) {
 	}
 }
 
-// muxed makes a transport stream of a clip and returns its frames.
-func muxed(t *testing.T, clip string) (file string, frames []media.Frame) {
+// muxed makes a transport stream of so many seconds of a clip and returns its
+// frames.
+func muxed(t *testing.T, clip, seconds string) (file string, frames []media.Frame) {
 	t.Helper()
 	file = filepath.Join(t.TempDir(), "clip.ts")
-	if out := client(t, "ffmpeg", "-v", "error", "-i", "../../testdata/"+clip, "-t", "8", "-c", "copy", "-f", "mpegts", file)(); out != "" {
+	loops := "9"
+	if seconds == "8" { // what the clips last
+		loops = "0"
+	}
+	if out := client(t, "ffmpeg", "-v", "error", "-stream_loop", loops, "-i", "../../testdata/"+clip, "-t", seconds, "-c", "copy", "-f", "mpegts", file)(); out != "" {
 		t.Fatal(out)
 	}
 	b, err := os.ReadFile(file)
@@ -161,7 +167,7 @@ func TestClipsComeThroughWhole(t *testing.T) {
 			}
 			t.Run(program+" "+c.name, func(t *testing.T) {
 				t.Parallel()
-				file, want := muxed(t, c.name)
+				file, want := muxed(t, c.name, "8")
 				if len(want) != c.frames && len(want) != c.frames+1 {
 					t.Fatalf("%d frames in the file, want %d", len(want), c.frames)
 				}
@@ -169,7 +175,7 @@ func TestClipsComeThroughWhole(t *testing.T) {
 				if program == "ffmpeg" {
 					client(t, "ffmpeg", "-v", "error", "-readrate", "4", "-i", "../../testdata/"+c.name, "-t", "8", "-c", "copy", "-f", "mpegts", srtURL(l, "#!::r=live/alice,m=publish"))
 				} else {
-					relay(t, l, file)
+					transmit(t, file, "4", "3", srtURL(l, "publish:live/alice"))
 				}
 				checkClip(t, l, c.tracks, want)
 			})
@@ -177,8 +183,9 @@ func TestClipsComeThroughWhole(t *testing.T) {
 	}
 }
 
-// relay sends a file to l through srt-live-transmit, which ffmpeg feeds.
-func relay(t *testing.T, l *Listener, file string) {
+// transmit sends a file through srt-live-transmit, which ffmpeg feeds so many
+// times as fast as it plays. It lives so many seconds.
+func transmit(t *testing.T, file, rate, life, url string) {
 	t.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -186,8 +193,8 @@ func relay(t *testing.T, l *Listener, file string) {
 	}
 	defer r.Close()
 	defer w.Close()
-	start(t, r, nil, "srt-live-transmit", "-q", "-t", "3", "file://con", srtURL(l, "publish:live/alice"))
-	start(t, nil, w, "ffmpeg", "-v", "error", "-readrate", "4", "-i", file, "-c", "copy", "-f", "mpegts", "-muxdelay", "0.7", "-")
+	start(t, r, nil, "srt-live-transmit", "-q", "-t", life, "file://con", url)
+	start(t, nil, w, "ffmpeg", "-v", "error", "-readrate", rate, "-i", file, "-c", "copy", "-f", "mpegts", "-muxdelay", "0.7", "-")
 }
 
 func checkClip(t *testing.T, l *Listener, tracks string, want []media.Frame) {

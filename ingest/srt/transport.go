@@ -17,8 +17,10 @@ import (
 // delivered or passed over.
 type figures struct {
 	// next is the sequence number that should follow, and time the delivery
-	// time of the packet before it (microseconds). They belong to the reader.
+	// time of the packet before it (microseconds), steps how many spacing is
+	// the mean of. They belong to the reader.
 	next, time uint64
+	steps      int64
 
 	// recovered packets came only when they were sent again, dropped ones never.
 	recovered, dropped atomic.Uint64
@@ -46,8 +48,9 @@ func (f *figures) delivered(h *packet.PacketHeader) {
 		f.dropped.Add(missing)
 		if h.PktTsbpdTime >= f.time {
 			step := int64(h.PktTsbpdTime-f.time) * 1000 / int64(missing+1)
+			f.steps = min(f.steps+1, smoothing)
 			old := f.spacing.Load()
-			f.spacing.Store(old + (step-old)/smoothing)
+			f.spacing.Store(old + (step-old)/f.steps)
 		}
 	}
 	f.next = began | (seq+1)%sequenceNumbers

@@ -1,0 +1,128 @@
+package srttest
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"time"
+
+	"github.com/datarhei/gosrt/circular"
+	"github.com/datarhei/gosrt/packet"
+)
+
+// Caller is a connection that does what it is told: it sends what it is given
+// under any timestamp, answers nothing, and leaves without a word.
+type Caller struct {
+	conn   net.Conn
+	peer   uint32
+	number uint32
+}
+
+// patience is how long an answer is waited for.
+const patience = 10 * time.Second
+
+// Call connects to server. Latency is what the caller asks for, up to 65 s. A
+// refusal is an error that ends in the code.
+func Call(server net.Addr, streamID string, latency time.Duration) (*Caller, error) {
+	conn, err := net.Dial("udp", server.String())
+	if err != nil {
+		return nil, err
+	}
+	c := &Caller{conn: conn}
+	if err := c.shake(streamID, latency); err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("SRT handshake: %w", err)
+	}
+	return c, nil
+}
+
+// shake goes through induction and conclusion (SRT, 4.3.1).
+func (c *Caller) shake(streamID string, latency time.Duration) error {
+	h := packet.CIFHandshake{
+		IsRequest: true, Version: 4, ExtensionField: 2, HandshakeType: packet.HSTYPE_INDUCTION,
+		InitialPacketSequenceNumber: circular.New(0, packet.MAX_SEQUENCENUMBER),
+		MaxTransmissionUnitSize:     1500, MaxFlowWindowSize: 8192, SRTSocketId: 1 + rand.Uint32N(1<<30),
+	}
+	h.PeerIP.FromNetAddr(c.conn.LocalAddr())
+	answer, err := c.ask(h)
+	if err != nil {
+		return err
+	}
+	h.Version, h.ExtensionField, h.HandshakeType, h.SynCookie = 5, 0, packet.HSTYPE_CONCLUSION, answer.SynCookie
+	ms := uint16(latency / time.Millisecond)
+	h.HasHS, h.SRTHS = true, &packet.CIFHandshakeExtension{SRTVersion: 0x010501, RecvTSBPDDelay: ms, SendTSBPDDelay: ms}
+	f := &h.SRTHS.SRTFlags
+	f.TSBPDSND, f.TSBPDRCV, f.CRYPT, f.TLPKTDROP, f.PERIODICNAK, f.REXMITFLG = true, true, true, true, true, true
+	h.HasSID, h.StreamId = streamID != "", streamID
+	if answer, err = c.ask(h); err != nil {
+		return err
+	}
+	if answer.HandshakeType != packet.HSTYPE_CONCLUSION {
+		return fmt.Errorf("refused: %d", answer.HandshakeType.Val())
+	}
+	c.peer = answer.SRTSocketId
+	return nil
+}
+
+// ask sends a handshake and waits for the answer to it.
+func (c *Caller) ask(h packet.CIFHandshake) (answer packet.CIFHandshake, err error) {
+	p := packet.NewPacket(nil)
+	p.Header().IsControlPacket, p.Header().ControlType = true, packet.CTRLTYPE_HANDSHAKE
+	if err := p.MarshalCIF(&h); err != nil {
+		return answer, err
+	}
+	var b bytes.Buffer
+	if err := p.Marshal(&b); err != nil {
+		return answer, err
+	}
+	in := make([]byte, maxDatagram)
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
+		if _, err := c.conn.Write(b.Bytes()); err != nil {
+			return answer, err
+		}
+		// Asked again as libsrt does, for the first may have been lost.
+		c.conn.SetReadDeadline(time.Now().Add(250 * time.Millisecond))
+		n, err := c.conn.Read(in)
+		if err != nil {
+			continue
+		}
+		q, err := packet.NewPacketFromData(nil, in[:n])
+		if err != nil || !q.Header().IsControlPacket || q.Header().ControlType != packet.CTRLTYPE_HANDSHAKE {
+			continue
+		}
+		if err := q.UnmarshalCIF(&answer); err == nil && (h.HandshakeType != packet.HSTYPE_CONCLUSION || answer.HandshakeType != packet.HSTYPE_INDUCTION) {
+			return answer, nil
+		}
+	}
+	return answer, fmt.Errorf("no answer within %v", patience)
+}
+
+// Send sends payload as the next data packet, stamped as of at after the
+// beginning of the connection.
+func (c *Caller) Send(payload []byte, at time.Duration) error {
+	b := make([]byte, headerSize, headerSize+len(payload))
+	binary.BigEndian.PutUint32(b, c.number)
+	binary.BigEndian.PutUint32(b[4:], 0xc0000001) // a message of its own
+	binary.BigEndian.PutUint32(b[8:], uint32(at.Microseconds()))
+	binary.BigEndian.PutUint32(b[12:], c.peer)
+	c.number = (c.number + 1) & packet.MAX_SEQUENCENUMBER
+	_, err := c.conn.Write(append(b, payload...))
+	return err
+}
+
+// Skip leaves n sequence numbers out.
+func (c *Caller) Skip(n uint32) { c.number = (c.number + n) & packet.MAX_SEQUENCENUMBER }
+
+// Leave says goodbye, as Hang does not.
+func (c *Caller) Leave() {
+	b := make([]byte, headerSize+4)
+	binary.BigEndian.PutUint16(b, 0x8005)
+	binary.BigEndian.PutUint32(b[12:], c.peer)
+	c.conn.Write(b)
+	c.Hang()
+}
+
+// Hang falls silent for ever.
+func (c *Caller) Hang() { c.conn.Close() }
