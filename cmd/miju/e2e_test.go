@@ -298,16 +298,18 @@ func (p packet) seconds(t testing.TB, s string) time.Duration {
 }
 
 type probed struct {
-	Packets []packet `json:"packets"`
-	Streams []struct {
-		Codec      string `json:"codec_name"`
-		Type       string `json:"codec_type"`
-		Tag        string `json:"codec_tag_string"`
-		Width      int    `json:"width"`
-		Height     int    `json:"height"`
-		SampleRate string `json:"sample_rate"`
-		Channels   int    `json:"channels"`
-	} `json:"streams"`
+	Packets []packet       `json:"packets"`
+	Streams []probedStream `json:"streams"`
+}
+
+type probedStream struct {
+	Codec      string `json:"codec_name"`
+	Type       string `json:"codec_type"`
+	Tag        string `json:"codec_tag_string"`
+	Width      int    `json:"width"`
+	Height     int    `json:"height"`
+	SampleRate string `json:"sample_rate"`
+	Channels   int    `json:"channels"`
 }
 
 // probePackets reads packets of a file or URL: all of a file's, length seconds of a stream's.
@@ -329,5 +331,12 @@ func mustExist(t testing.TB, path string) {
 	t.Helper()
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
 		t.Fatalf("%s is missing: run \"make web\"", path)
+	}
+}
+
+func writeFile(t testing.TB, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
