@@ -266,9 +266,9 @@ func (c *conn) end() {
 // a second of every stream, or seconds on a bad line.
 func (c *conn) awaitLast() {
 	c.mu.Lock()
-	s := c.srt
+	s, playing := c.srt, c.action == auth.Play
 	c.mu.Unlock()
-	if s == nil {
+	if s == nil || playing {
 		return
 	}
 	var st gosrt.Statistics

@@ -35,11 +35,14 @@ type bounds struct {
 	// 50 Mbit/s at the largest latency. A peer's own timestamps decide how
 	// long they wait, and may say an hour.
 	buffered uint64
-	// interval is how often the two are looked at.
+	// unread is for how long a player may take nothing of what is sent. gosrt
+	// keeps it for about a second longer than the latency and then drops it.
+	unread time.Duration
+	// interval is how often silence and buffered are looked at.
 	interval time.Duration
 }
 
-var defaultBounds = bounds{decision: 2500 * time.Millisecond, silence: 5 * time.Second, buffered: 64 << 20, interval: time.Second}
+var defaultBounds = bounds{decision: 2500 * time.Millisecond, silence: 5 * time.Second, buffered: 64 << 20, unread: 5 * time.Second, interval: time.Second}
 
 var (
 	errNoPassphrase  = fmt.Errorf("%w: the caller does not encrypt, and must", auth.ErrDenied)

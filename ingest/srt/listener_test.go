@@ -31,8 +31,14 @@ func TestMain(m *testing.M) {
 // listen opens a listener on a free port of the loopback address.
 func listen(t *testing.T) *Listener {
 	t.Helper()
+	return listenWith(t, func(*Config) {})
+}
+
+func listenWith(t *testing.T, change func(*Config)) *Listener {
+	t.Helper()
 	c := DefaultConfig()
 	c.Listen = "127.0.0.1:0"
+	change(&c)
 	l, err := Listen(c)
 	if err != nil {
 		t.Fatal(err)
@@ -97,6 +103,8 @@ func start(t *testing.T, in *os.File, out io.Writer, name string, args ...string
 // accept takes the next caller through its handshake.
 func accept(t *testing.T, l *Listener) (ingest.Conn, auth.Request, error) {
 	t.Helper()
+	patience := time.AfterFunc(20*time.Second, func() { l.Close() })
+	defer patience.Stop()
 	c, err := l.Accept()
 	if err != nil {
 		t.Fatal(err)

@@ -115,13 +115,21 @@ func (c *Caller) Send(payload []byte, at time.Duration) error {
 // Skip leaves n sequence numbers out.
 func (c *Caller) Skip(n uint32) { c.number = (c.number + n) & packet.MAX_SEQUENCENUMBER }
 
+// KeepAlive says that the caller is there.
+func (c *Caller) KeepAlive() { c.control(1) }
+
 // Leave says goodbye, as Hang does not.
 func (c *Caller) Leave() {
+	c.control(5)
+	c.Hang()
+}
+
+// control sends a control packet without content (SRT, 3.2).
+func (c *Caller) control(kind uint16) {
 	b := make([]byte, headerSize+4)
-	binary.BigEndian.PutUint16(b, 0x8005)
+	binary.BigEndian.PutUint16(b, 0x8000|kind)
 	binary.BigEndian.PutUint32(b[12:], c.peer)
 	c.conn.Write(b)
-	c.Hang()
 }
 
 // Hang falls silent for ever.

@@ -1,0 +1,207 @@
+package srt
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/miju-live/miju/auth"
+	"github.com/miju-live/miju/ingest/srt/srttest"
+	"github.com/miju-live/miju/media"
+	"github.com/miju-live/miju/remux/mpegts"
+	"github.com/miju-live/miju/stream"
+	"github.com/miju-live/miju/streamkey"
+)
+
+// script is a feed of batches, each after a wait.
+type script struct {
+	batches [][]byte
+	wait    time.Duration
+	// endless feeds repeat the last batch.
+	endless bool
+	taken   int
+}
+
+func (s *script) Next(ctx context.Context) ([][]byte, error) {
+	if len(s.batches) == 0 {
+		return nil, io.EOF
+	}
+	if s.taken++; s.taken > 1 {
+		if err := pause(ctx, s.wait); err != nil {
+			return nil, err
+		}
+	}
+	b := s.batches[0]
+	if !s.endless || len(s.batches) > 1 {
+		s.batches = s.batches[1:]
+	}
+	return [][]byte{b[:188], b[188:]}, nil
+}
+
+func (s *script) Close() {}
+
+// cut makes batches of a transport stream: the first share of it at once, the
+// rest in so many parts that are no multiples of an SRT payload.
+func cut(t *testing.T, file string, first float64, parts int) (whole []byte, batches [][]byte) {
+	t.Helper()
+	whole, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := int(float64(len(whole))*first) / 188 * 188
+	batches = append(batches, whole[:n])
+	for rest := whole[n:]; len(rest) > 0; {
+		size := min(max((len(whole)-n)/parts/188, 2)*188, len(rest))
+		if len(rest)-size < 2*188 {
+			size = len(rest)
+		}
+		batches = append(batches, rest[:size])
+		rest = rest[size:]
+	}
+	return whole, batches
+}
+
+// offline gives a stream that only has a name.
+func offline(t *testing.T) *stream.Stream {
+	t.Helper()
+	key, err := streamkey.Parse("live/alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pub, err := stream.NewHub(stream.DefaultConfig(), nil).Publish(key, stream.Source{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pub.Close)
+	return pub.Stream()
+}
+
+// acceptPlayer takes the next caller, who must be a player.
+func acceptPlayer(t *testing.T, l *Listener) *conn {
+	t.Helper()
+	c, r, err := accept(t, l)
+	if err != nil || r.Action != auth.Play || r.Key.String() != "live/alice" {
+		t.Fatal(r, err)
+	}
+	c.SetReadDeadline(time.Time{})
+	return c.(*conn)
+}
+
+// framesOf demuxes a transport stream.
+func framesOf(t *testing.T, ts []byte) (frames []media.Frame) {
+	t.Helper()
+	d := mpegts.NewDemuxer()
+	if err := d.Write(ts); err != nil {
+		t.Fatal(err)
+	}
+	d.Flush()
+	for f, ok := d.Next(); ok; f, ok = d.Next() {
+		frames = append(frames, f)
+	}
+	return frames
+}
+
+// TestPlayersGetEverything sends a stream, half of it at once as a long GOP is,
+// to real players over good and bad networks.
+func TestPlayersGetEverything(t *testing.T) {
+	t.Parallel()
+	lossy := srttest.Network{Loss: 0.03, Delay: 40 * time.Millisecond, Jitter: 10 * time.Millisecond, Seed: 5}
+	for _, c := range []struct {
+		program, passphrase string
+		network             srttest.Network
+	}{
+		{"srt-live-transmit", "", srttest.Network{}},
+		{"srt-live-transmit", "0123456789abcdef", lossy},
+		{"ffmpeg", "0123456789abcdef", srttest.Network{}},
+		{"ffmpeg", "", lossy},
+	} {
+		t.Run(c.program+", "+c.network.String(), func(t *testing.T) {
+			t.Parallel()
+			file, want := muxed(t, "h264-aac.flv", "20")
+			whole, batches := cut(t, file, 0.5, 100)
+			l := listenWith(t, func(config *Config) { config.Passphrase = c.passphrase })
+			r := impair(t, l, c.network)
+			url := srtURL(r, "#!::r=live/alice,m=request")
+			if c.passphrase != "" {
+				url += "&passphrase=" + c.passphrase
+			}
+			out := filepath.Join(t.TempDir(), "out.ts")
+			var finish func()
+			if c.program == "ffmpeg" {
+				wait := client(t, "ffmpeg", "-v", "error", "-i", url+"&latency=400000", "-map", "0", "-c", "copy", "-f", "mpegts", out)
+				finish = func() { t.Log(wait()) }
+			} else {
+				f, err := os.Create(out)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer f.Close()
+				finish = start(t, nil, f, "srt-live-transmit", "-q", "-a:no", "-t", "20", url+"&latency=400", "file://con")
+			}
+			sc := acceptPlayer(t, l)
+			if err := sc.play(t.Context(), offline(t), &script{batches: batches, wait: 20 * time.Millisecond}); err != nil {
+				t.Error(err)
+			}
+			end, did := sc.Transport(), r.Figures(false)
+			t.Logf("%+v, relay %+v", end, did)
+			finish()
+			got, err := os.ReadFile(out)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.program == "srt-live-transmit" && !bytes.Equal(got, whole) {
+				t.Errorf("%d bytes came, %d were sent, the same up to %d", len(got), len(whole), common(got, whole))
+			}
+			checkPictures(t, framesOf(t, got), want)
+			if end.Latency != 400*time.Millisecond || end.Dropped != 0 || end.Lost != 0 || end.Buffered != 0 {
+				t.Errorf("%+v", end)
+			}
+			near(t, "packets", end.Packets, uint64(len(whole)/payloadSize), uint64(len(batches)), 0)
+			near(t, "retransmitted", end.Retransmitted, did.Repeated, 20, 20)
+			near(t, "RTT", end.RTT, 2*c.network.Delay+c.network.Jitter, 40*time.Millisecond, c.network.Jitter)
+		})
+	}
+}
+
+func common(a, b []byte) int {
+	for i := range min(len(a), len(b)) {
+		if a[i] != b[i] {
+			return i
+		}
+	}
+	return min(len(a), len(b))
+}
+
+// checkPictures compares the data of the frames of each track, whose times a
+// player may have moved.
+func checkPictures(t *testing.T, got, want []media.Frame) {
+	t.Helper()
+	for _, kind := range []media.Kind{media.KindVideo, media.KindAudio} {
+		g, w := ofKind(got, kind), ofKind(want, kind)
+		if len(g) != len(w) {
+			t.Errorf("%d frames of %v, want %d", len(g), kind, len(w))
+		}
+		for i := range min(len(g), len(w)) {
+			if !bytes.Equal(g[i].Data, w[i].Data) {
+				t.Errorf("frame %d of %v is another", i, kind)
+				break
+			}
+		}
+	}
+}
+
+func ofKind(frames []media.Frame, kind media.Kind) (of []media.Frame) {
+	for _, f := range frames {
+		if f.Track.Codec.Kind() == kind {
+			of = append(of, f)
+		}
+	}
+	return of
+}
+
+var _ = sync.Mutex{}
