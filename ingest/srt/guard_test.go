@@ -53,23 +53,11 @@ func TestNoDataAfterTheHandshake(t *testing.T) {
 			l := listen(t)
 			l.bounds.interval, l.bounds.silence = 20*time.Millisecond, 500*time.Millisecond
 			caller, sc := call(t, l, "publish:live/alice", 0)
-			ended := make(chan struct{})
-			var wait sync.WaitGroup
-			defer wait.Wait()
-			wait.Go(func() {
-				for tick := time.NewTicker(50 * time.Millisecond); c.alive; {
-					select {
-					case <-tick.C:
-						caller.KeepAlive()
-					case <-ended:
-						tick.Stop()
-						return
-					}
-				}
-			})
+			if c.alive {
+				defer every(50*time.Millisecond, caller.KeepAlive)()
+			}
 			begin := time.Now()
 			_, err := sc.ReadFrame()
-			close(ended)
 			if took := time.Since(begin); !errors.Is(err, errNoData) || !errors.Is(err, os.ErrDeadlineExceeded) || took < 400*time.Millisecond {
 				t.Errorf("%v after %v", err, took)
 			}
@@ -126,22 +114,8 @@ func TestFarFuture(t *testing.T) {
 	l := listen(t)
 	l.bounds.interval, l.bounds.buffered = 20*time.Millisecond, 1<<20
 	caller, c := call(t, l, "publish:live/alice", 0)
-	var wait sync.WaitGroup
-	defer wait.Wait()
-	ended := make(chan struct{})
-	defer close(ended)
-	wait.Go(func() {
-		b := make([]byte, payloadSize)
-		for tick := time.NewTicker(time.Millisecond); ; {
-			select {
-			case <-tick.C:
-				caller.Send(b, 30*time.Minute)
-			case <-ended:
-				tick.Stop()
-				return
-			}
-		}
-	})
+	b := make([]byte, payloadSize)
+	defer every(time.Millisecond, func() { caller.Send(b, 30*time.Minute) })()
 	if _, err := c.ReadFrame(); !errors.Is(err, ingest.ErrTooLarge) {
 		t.Error(err)
 	}

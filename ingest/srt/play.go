@@ -52,6 +52,10 @@ func (c *conn) play(ctx context.Context, s *stream.Stream, f feed) error {
 	if err := c.Admit(); err != nil {
 		return err
 	}
+	return c.playAdmitted(ctx, s, f)
+}
+
+func (c *conn) playAdmitted(ctx context.Context, s *stream.Stream, f feed) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var reader sync.WaitGroup

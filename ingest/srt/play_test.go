@@ -3,7 +3,9 @@ package srt
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -11,6 +13,7 @@ import (
 	"time"
 
 	"github.com/miju-live/miju/auth"
+	"github.com/miju-live/miju/ingest"
 	"github.com/miju-live/miju/ingest/srt/srttest"
 	"github.com/miju-live/miju/media"
 	"github.com/miju-live/miju/remux/mpegts"
@@ -204,4 +207,161 @@ func ofKind(frames []media.Frame, kind media.Kind) (of []media.Frame) {
 	return of
 }
 
-var _ = sync.Mutex{}
+// player connects a player that acknowledges nothing.
+func player(t *testing.T, l *Listener) (caller *srttest.Caller, c *conn) {
+	t.Helper()
+	var err error
+	var wait sync.WaitGroup
+	wait.Go(func() { caller, err = srttest.Call(l.Addr(), "request:live/alice", 0) })
+	c = acceptPlayer(t, l)
+	if err := c.Admit(); err != nil {
+		t.Fatal(err)
+	}
+	if wait.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(caller.Hang)
+	return caller, c
+}
+
+// rolling is a feed of 1 Mbit/s that never ends.
+func rolling() *script {
+	return &script{batches: [][]byte{make([]byte, payloadSize)}, wait: 10 * time.Millisecond, endless: true}
+}
+
+func TestHowPlayersEnd(t *testing.T) {
+	t.Run("it takes nothing", func(t *testing.T) {
+		t.Parallel()
+		l := listen(t)
+		l.bounds.unread = 1500 * time.Millisecond
+		caller, c := player(t, l)
+		stop := every(100*time.Millisecond, caller.KeepAlive)
+		defer stop()
+		begin := time.Now()
+		if err := c.playAdmitted(t.Context(), offline(t), rolling()); !errors.Is(err, os.ErrDeadlineExceeded) || !errors.Is(err, errSlow) {
+			t.Error(err)
+		}
+		if took := time.Since(begin); took < 1500*time.Millisecond || c.Transport().Dropped == 0 && took > 3*time.Second {
+			t.Errorf("after %v: %+v", took, c.Transport())
+		}
+	})
+	t.Run("it says goodbye", func(t *testing.T) {
+		t.Parallel()
+		caller, c := player(t, listen(t))
+		time.AfterFunc(50*time.Millisecond, caller.Leave)
+		if err := c.playAdmitted(t.Context(), offline(t), rolling()); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("it says goodbye to a stream that stands still", func(t *testing.T) {
+		t.Parallel()
+		caller, c := player(t, listen(t))
+		time.AfterFunc(50*time.Millisecond, caller.Leave)
+		f := rolling()
+		f.wait = time.Hour
+		if err := c.playAdmitted(t.Context(), offline(t), f); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("it falls silent", func(t *testing.T) {
+		t.Parallel()
+		caller, c := player(t, listen(t))
+		caller.Hang()
+		if err := c.playAdmitted(t.Context(), offline(t), rolling()); !errors.Is(err, errCut) && !errors.Is(err, errSlow) {
+			t.Error(err)
+		}
+	})
+	t.Run("the server ends it", func(t *testing.T) {
+		t.Parallel()
+		_, c := player(t, listen(t))
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(50*time.Millisecond, cancel)
+		if err := c.playAdmitted(ctx, offline(t), rolling()); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	})
+	t.Run("the listener closes", func(t *testing.T) {
+		t.Parallel()
+		l := listen(t)
+		_, c := player(t, l)
+		time.AfterFunc(50*time.Millisecond, func() { l.Close() })
+		if err := c.playAdmitted(t.Context(), offline(t), rolling()); !errors.Is(err, ingest.ErrClosing) {
+			t.Error(err)
+		}
+	})
+	t.Run("it is gone before it begins", func(t *testing.T) {
+		t.Parallel()
+		l := listen(t)
+		answer := dial(t, l, "request:live/alice", "")
+		c := acceptPlayer(t, l)
+		c.Close()
+		if err := c.play(t.Context(), offline(t), rolling()); !errors.Is(err, net.ErrClosed) {
+			t.Error(err)
+		}
+		if _, err := answer(); err == nil {
+			t.Error("it was let in")
+		}
+	})
+}
+
+// every calls do until it is stopped.
+func every(d time.Duration, do func()) (stop func()) {
+	done := make(chan struct{})
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		tick := time.NewTicker(d)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				do()
+			case <-done:
+				return
+			}
+		}
+	})
+	return func() {
+		close(done)
+		wait.Wait()
+	}
+}
+
+// TestPace holds that what was there before is sent no faster than four times
+// as fast as it plays, or 8 Mbit/s, and that nothing overflows.
+func TestPace(t *testing.T) {
+	t.Parallel()
+	l := listen(t)
+	answer := dial(t, l, "request:live/alice", "")
+	c := acceptPlayer(t, l)
+	const packets = 3000
+	f := &script{batches: [][]byte{make([]byte, packets*payloadSize)}}
+	var got, most int
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		reader, err := answer()
+		if err != nil {
+			return
+		}
+		for begin, n := time.Now(), 0; ; n++ {
+			p, err := reader.ReadPacket()
+			if err != nil {
+				return
+			}
+			got++
+			p.Decommission()
+			if time.Since(begin) > 100*time.Millisecond {
+				begin, n = time.Now(), 0
+			}
+			most = max(most, n)
+		}
+	})
+	begin := time.Now()
+	err := c.play(t.Context(), offline(t), f)
+	took := time.Since(begin)
+	c.Close()
+	wait.Wait()
+	// 760 packets a second are 8 Mbit/s.
+	if err != nil || got != packets || took < 3700*time.Millisecond || most > burst+2*80 {
+		t.Errorf("%v: %d packets in %v, up to %d in 100 ms", err, got, took, most)
+	}
+}
