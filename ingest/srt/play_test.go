@@ -134,18 +134,7 @@ func TestPlayersGetEverything(t *testing.T) {
 				url += "&passphrase=" + c.passphrase
 			}
 			out := filepath.Join(t.TempDir(), "out.ts")
-			var finish func()
-			if c.program == "ffmpeg" {
-				wait := client(t, "ffmpeg", "-v", "error", "-i", url+"&latency=400000", "-map", "0", "-c", "copy", "-f", "mpegts", out)
-				finish = func() { t.Log(wait()) }
-			} else {
-				f, err := os.Create(out)
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer f.Close()
-				finish = start(t, nil, f, "srt-live-transmit", "-q", "-a:no", "-t", "20", url+"&latency=400", "file://con")
-			}
+			finish := play(t, c.program, url, out)
 			sc := acceptPlayer(t, l)
 			if err := sc.play(t.Context(), offline(t), &script{batches: batches, wait: 20 * time.Millisecond}); err != nil {
 				t.Error(err)
@@ -302,6 +291,71 @@ func TestHowPlayersEnd(t *testing.T) {
 			t.Error("it was let in")
 		}
 	})
+}
+
+// TestStuckPlayer has a real player whose own reader is stuck.
+func TestStuckPlayer(t *testing.T) {
+	t.Parallel()
+	l := listen(t)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	start(t, nil, w, "srt-live-transmit", "-q", "-a:no", "-t", "40", srtURL(l, "request:live/alice")+"&rcvbuf=300000&fc=200", "file://con")
+	c := acceptPlayer(t, l)
+	f := rolling()
+	f.batches[0] = make([]byte, 8*payloadSize)
+	begin := time.Now()
+	err = c.play(t.Context(), offline(t), f)
+	// libsrt whose buffer is full says nothing at all any more.
+	if took := time.Since(begin); !errors.Is(err, errSlow) && !errors.Is(err, errCut) || took > 15*time.Second {
+		t.Errorf("%v after %v, %+v", err, took, c.Transport())
+	}
+}
+
+// TestStreamThatStandsStill holds that players stay while an encoder is away
+// for longer than SRT's patience with silence.
+func TestStreamThatStandsStill(t *testing.T) {
+	t.Parallel()
+	for _, program := range []string{"srt-live-transmit", "ffmpeg"} {
+		t.Run(program, func(t *testing.T) {
+			t.Parallel()
+			file, want := muxed(t, "h264-aac.flv", "8")
+			whole, batches := cut(t, file, 0.5, 1)
+			l := listen(t)
+			out := filepath.Join(t.TempDir(), "out.ts")
+			finish := play(t, program, srtURL(l, "request:live/alice"), out)
+			if err := acceptPlayer(t, l).play(t.Context(), offline(t), &script{batches: batches, wait: peerIdle * 3 / 2}); err != nil {
+				t.Error(err)
+			}
+			finish()
+			got, err := os.ReadFile(out)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if program == "srt-live-transmit" && !bytes.Equal(got, whole) {
+				t.Errorf("%d bytes came, %d were sent, the same up to %d", len(got), len(whole), common(got, whole))
+			}
+			checkPictures(t, framesOf(t, got), want)
+		})
+	}
+}
+
+// play records what a program gets. The returned function waits for its end.
+func play(t *testing.T, program, url, out string) (finish func()) {
+	t.Helper()
+	if program == "ffmpeg" {
+		wait := client(t, "ffmpeg", "-v", "error", "-i", url+"&latency=400000", "-map", "0", "-c", "copy", "-f", "mpegts", out)
+		return func() { wait() }
+	}
+	f, err := os.Create(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return start(t, nil, f, "srt-live-transmit", "-q", "-a:no", "-t", "30", url+"&latency=400", "file://con")
 }
 
 // every calls do until it is stopped.
