@@ -260,10 +260,10 @@ func (c *conn) end() {
 	}
 }
 
-// awaitLast waits until gosrt has delivered what it has. gosrt calls it, by way
-// of its log, in the goroutine that closes the connection next and then drops
-// all that it still holds back for the sake of its latency: the last tenth of
-// a second of every stream, or seconds on a bad line.
+// awaitLast waits until the reader has all that gosrt has received. gosrt calls
+// it, by way of its log, in the goroutine that closes the connection next and
+// then drops all that it still holds back for the sake of its latency: the last
+// tenth of a second of every stream, or seconds on a bad line.
 func (c *conn) awaitLast() {
 	c.mu.Lock()
 	s, playing := c.srt, c.action == auth.Play
@@ -271,13 +271,18 @@ func (c *conn) awaitLast() {
 	if s == nil || playing {
 		return
 	}
-	var st gosrt.Statistics
-	s.Stats(&st)
-	hold := time.Duration(st.Instantaneous.MsRecvTsbPdDelay)*time.Millisecond + 50*time.Millisecond
-	t := time.NewTimer(min(hold, maxHold))
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-c.done:
+	tick := time.NewTicker(tick)
+	defer tick.Stop()
+	for last := time.Now().Add(maxHold); time.Now().Before(last); {
+		var st gosrt.Statistics
+		s.Stats(&st)
+		if st.Instantaneous.PktRecvBuf == 0 && c.figures.taken.Load() >= st.Accumulated.PktRecvUnique {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-c.done:
+			return
+		}
 	}
 }

@@ -75,7 +75,7 @@ func TestFiftyPublishers(t *testing.T) {
 				return
 			}
 			defer c.Leave()
-			tick := time.NewTicker(5 * time.Millisecond)
+			tick := time.NewTicker(20 * time.Millisecond) // as fast as it plays
 			defer tick.Stop()
 			begin := time.Now()
 			for rest := ts; len(rest) > 0; <-tick.C {

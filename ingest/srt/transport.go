@@ -22,6 +22,8 @@ type figures struct {
 	next, time uint64
 	steps      int64
 
+	// taken packets came from gosrt, in order.
+	taken atomic.Uint64
 	// recovered packets came only when they were sent again, dropped ones never.
 	recovered, dropped atomic.Uint64
 	// spacing is the media time from one packet to the next, in nanoseconds.
@@ -39,6 +41,7 @@ const (
 
 // delivered notes a packet that gosrt has brought in order.
 func (f *figures) delivered(h *packet.PacketHeader) {
+	defer f.taken.Add(1)
 	seq := uint64(h.PacketSequenceNumber.Val())
 	if h.RetransmittedPacketFlag {
 		f.recovered.Add(1)
