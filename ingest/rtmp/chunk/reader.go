@@ -4,6 +4,7 @@ package chunk
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -43,6 +44,9 @@ type Limits struct {
 	MaxChunkStreams int
 	// MaxPartial is the sum of messages that have begun and not ended, in bytes.
 	MaxPartial int
+	// Budget bounds the same over all Readers that share it, by what they
+	// hold of such messages instead of by what is claimed.
+	Budget *Budget
 }
 
 // Message is one RTMP message.
@@ -67,6 +71,7 @@ type Reader struct {
 	size    int
 	streams map[uint32]*chunkStream
 	partial int
+	share   share
 	bytes   uint64
 	head    [11]byte // of a message header while it is read
 }
@@ -75,6 +80,7 @@ type chunkStream struct {
 	header
 	body   []byte // of the message that has begun; nil: none has
 	length int    // of the next or begun message
+	taken  int    // bytes of the budget for it
 }
 
 // header is what later chunks of a stream may leave out.
@@ -89,11 +95,18 @@ type header struct {
 
 // NewReader returns a Reader of r.
 func NewReader(r *bufio.Reader, l Limits) *Reader {
-	return &Reader{r: r, limits: l, size: defaultSize, streams: map[uint32]*chunkStream{}}
+	return &Reader{r: r, limits: l, size: defaultSize, streams: map[uint32]*chunkStream{}, share: share{of: l.Budget}}
 }
 
-// SetLimits changes the limits for what begins from now on.
+// SetLimits changes the limits for what begins from now on. The budget stays.
 func (r *Reader) SetLimits(l Limits) { r.limits = l }
+
+// SetSource changes what is read from.
+func (r *Reader) SetSource(from *bufio.Reader) { r.r = from }
+
+// End gives back what the Reader holds of its budget. It may be called from any
+// goroutine and more than once; what is read after it is not counted any more.
+func (r *Reader) End() { r.share.end() }
 
 // Bytes returns how many bytes were read, which Acknowledgements tell (5.4.3).
 func (r *Reader) Bytes() uint64 { return r.bytes }
@@ -110,8 +123,7 @@ func (r *Reader) ReadMessage() (Message, error) {
 			continue
 		}
 		m := Message{ChunkStream: id, Type: s.typ, Stream: s.stream, Timestamp: s.timestamp, Body: s.body}
-		r.partial -= s.length
-		s.body = nil
+		r.drop(s)
 		switch m.Type {
 		case TypeSetChunkSize:
 			err = r.setSize(m.Body)
@@ -175,15 +187,12 @@ func (r *Reader) readBasicHeader() (format byte, id uint32, err error) {
 // readMessageHeader reads 11, 7, 3 or no bytes and the extended timestamp
 // (5.3.1.2, 5.3.1.3).
 func (r *Reader) readMessageHeader(s *chunkStream, format byte) error {
-	begun := s.body != nil
-	if begun && format != 3 {
-		return fmt.Errorf("%w: a message header of type %d inside a message", ErrMalformed, format)
-	}
 	if format == 3 {
 		if err := r.readRepeatedExtension(s); err != nil {
 			return err
 		}
-		if !begun {
+		if s.body == nil {
+			// After a type 0 header its timestamp is the delta (5.3.1.2.4).
 			s.timestamp += s.delta
 		}
 		return r.begin(s)
@@ -192,51 +201,73 @@ func (r *Reader) readMessageHeader(s *chunkStream, format byte) error {
 	if err := r.readFull(b[:[...]int{11, 7, 3}[format]]); err != nil {
 		return err
 	}
+	h, length := s.header, s.length
 	t := uint32(b[0])<<16 | uint32(b[1])<<8 | uint32(b[2])
 	if format < 2 {
-		s.length = int(b[3])<<16 | int(b[4])<<8 | int(b[5])
-		s.typ = b[6]
+		length = int(b[3])<<16 | int(b[4])<<8 | int(b[5])
+		h.typ = b[6]
 	}
 	if format == 0 {
-		s.stream = binary.LittleEndian.Uint32(b[7:])
+		h.stream = binary.LittleEndian.Uint32(b[7:])
 	}
-	if s.extended = t == maxTimestamp; s.extended {
+	if h.extended = t == maxTimestamp; h.extended {
 		if err := r.readFull(b[:4]); err != nil {
 			return err
 		}
 		t = binary.BigEndian.Uint32(b)
-		s.extension = t
+		h.extension = t
 	}
-	// A type 3 chunk that begins a message after a type 0 one takes that
-	// one's timestamp as its delta (5.3.1.2.4).
-	s.delta = t
+	h.delta = t
 	if format == 0 {
-		s.timestamp = t
+		h.timestamp = t
 	} else {
-		s.timestamp += t
+		h.timestamp += t
 	}
+	if s.body != nil {
+		if s.repeats(format, h, length) {
+			s.extended, s.extension = h.extended, h.extension
+			return nil
+		}
+		// The encoder gave the message up without an Abort.
+		r.drop(s)
+	}
+	s.header, s.length = h, length
 	return r.begin(s)
 }
 
+// repeats reports whether a header inside a message says again what that
+// message is, as encoders do that write one before each chunk, instead of
+// beginning another one. A type 2 header tells a time only, so it repeats.
+func (s *chunkStream) repeats(format byte, h header, length int) bool {
+	return length == s.length && h.typ == s.typ && h.stream == s.stream && (format != 0 || h.timestamp == s.timestamp)
+}
+
 // readRepeatedExtension takes the extended timestamp that a type 3 chunk
-// carries when its stream's last header had one. Some encoders leave it out;
-// so it is taken only if it is the value that must stand there.
+// carries when its stream's last header had one. Some encoders leave it out,
+// some write the message's time where the header had a delta; so it is taken
+// only if it is a value that may stand there. Its bytes are compared one by
+// one as they come: the next ones may only come after an answer.
 func (r *Reader) readRepeatedExtension(s *chunkStream) error {
 	if !s.extended {
 		return nil
 	}
-	b, err := r.r.Peek(4)
-	if err != nil {
-		if len(b) > 0 && errors.Is(err, io.EOF) {
-			return nil // fewer bytes are left than it has: the end of a message
+	var field, absolute [4]byte
+	binary.BigEndian.PutUint32(field[:], s.extension)
+	binary.BigEndian.PutUint32(absolute[:], s.timestamp)
+	for n := 1; n <= len(field); n++ {
+		b, err := r.r.Peek(n)
+		if len(b) == n && !bytes.HasPrefix(field[:], b) && !bytes.HasPrefix(absolute[:], b) {
+			return nil
 		}
-		return err
-	}
-	if binary.BigEndian.Uint32(b) != s.extension {
-		return nil
+		if err != nil {
+			if n > 1 && errors.Is(err, io.EOF) {
+				return nil // fewer bytes are left than it has: the end of a message
+			}
+			return err
+		}
 	}
 	r.bytes += 4
-	_, err = r.r.Discard(4)
+	_, err := r.r.Discard(4)
 	return err
 }
 
@@ -251,16 +282,39 @@ func (r *Reader) begin(s *chunkStream) error {
 	if r.partial+s.length > r.limits.MaxPartial {
 		return fmt.Errorf("%w: %d bytes in unfinished messages, %d are allowed", ErrTooLarge, r.partial+s.length, r.limits.MaxPartial)
 	}
+	grant := min(s.length, firstGrant)
+	if err := r.share.take(grant); err != nil {
+		return err
+	}
 	r.partial += s.length
-	s.body = make([]byte, 0, min(s.length, firstGrant))
+	s.body, s.taken = make([]byte, 0, grant), grant
 	return nil
+}
+
+// grow makes room for all of a message whose first grant is used up.
+func (r *Reader) grow(s *chunkStream) error {
+	// Both are held for as long as one is copied to the other, which is short.
+	if err := r.share.take(s.length - s.taken); err != nil {
+		return err
+	}
+	s.body, s.taken = append(make([]byte, 0, s.length), s.body...), s.length
+	return nil
+}
+
+// drop forgets the begun message.
+func (r *Reader) drop(s *chunkStream) {
+	r.partial -= s.length
+	r.share.give(s.taken)
+	s.body, s.taken = nil, 0
 }
 
 func (r *Reader) readPayload(s *chunkStream) error {
 	n := min(r.size, s.length-len(s.body))
 	for n > 0 {
 		if len(s.body) == cap(s.body) {
-			s.body = append(make([]byte, 0, s.length), s.body...)
+			if err := r.grow(s); err != nil {
+				return err
+			}
 		}
 		at := len(s.body)
 		part := min(n, cap(s.body)-at)
@@ -307,8 +361,7 @@ func (r *Reader) abort(body []byte) error {
 		return fmt.Errorf("%w: Abort Message of %d bytes", ErrMalformed, len(body))
 	}
 	if s := r.streams[binary.BigEndian.Uint32(body)]; s != nil && s.body != nil {
-		r.partial -= s.length
-		s.body = nil
+		r.drop(s)
 	}
 	return nil
 }
