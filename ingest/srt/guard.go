@@ -38,11 +38,14 @@ type bounds struct {
 	// unread is for how long a player may take nothing of what is sent. gosrt
 	// keeps it for about a second longer than the latency and then drops it.
 	unread time.Duration
+	// narrow is over how long a player's repetitions are held against what it
+	// was sent: long enough for a line that is only bad for a moment.
+	narrow time.Duration
 	// interval is how often silence and buffered are looked at.
 	interval time.Duration
 }
 
-var defaultBounds = bounds{decision: 2500 * time.Millisecond, silence: 5 * time.Second, buffered: 64 << 20, unread: 5 * time.Second, interval: time.Second}
+var defaultBounds = bounds{decision: 2500 * time.Millisecond, silence: 5 * time.Second, buffered: 64 << 20, unread: 5 * time.Second, narrow: 10 * time.Second, interval: time.Second}
 
 var (
 	errNoPassphrase  = fmt.Errorf("%w: the caller does not encrypt, and must", auth.ErrDenied)

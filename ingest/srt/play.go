@@ -36,7 +36,11 @@ const (
 
 var (
 	errSlow = fmt.Errorf("%w: the player takes nothing of what is sent", os.ErrDeadlineExceeded)
-	errGone = errors.New("the player has gone")
+	// errNarrow ends a player to which more is sent again than for the first
+	// time: it asks for what its line dropped for want of room, until the line
+	// carries little else and it sees no whole picture.
+	errNarrow = fmt.Errorf("%w: the player's line carries less than the stream", os.ErrDeadlineExceeded)
+	errGone   = errors.New("the player has gone")
 )
 
 // feed brings a stream as MPEG-TS.
@@ -62,7 +66,7 @@ func (c *conn) playAdmitted(ctx context.Context, s *stream.Stream, f feed) error
 	defer reader.Wait()
 	defer c.stop()
 	reader.Go(func() { cancel(c.discard()) })
-	out := &sender{conn: c.srt, latency: c.Transport().Latency, progress: time.Now(), filled: time.Now(), unread: c.listener.bounds.unread}
+	out := &sender{conn: c.srt, latency: c.Transport().Latency, progress: time.Now(), filled: time.Now(), unread: c.listener.bounds.unread, narrow: c.listener.bounds.narrow}
 	err := out.copy(ctx, s, f)
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
@@ -100,6 +104,7 @@ type sender struct {
 	conn    gosrt.Conn
 	latency time.Duration
 	unread  time.Duration
+	narrow  time.Duration
 
 	payload []byte
 	written uint64 // packets
@@ -111,6 +116,9 @@ type sender struct {
 	// something or had nothing to take.
 	acked, dropped int64
 	progress       time.Time
+	// sent and repeated are counts as of window, when narrow began.
+	sent, repeated uint64
+	window         time.Time
 }
 
 // copy sends until f ends.
@@ -219,6 +227,12 @@ func (o *sender) look(now time.Time) (unsent uint64, err error) {
 	}
 	if now.Sub(o.progress) > o.unread {
 		return unsent, errSlow
+	}
+	if now.Sub(o.window) >= o.narrow {
+		if !o.window.IsZero() && total.PktRetrans-o.repeated > total.PktSentUnique-o.sent+burst {
+			return unsent, errNarrow
+		}
+		o.sent, o.repeated, o.window = total.PktSentUnique, total.PktRetrans, now
 	}
 	return unsent, nil
 }

@@ -315,6 +315,22 @@ func TestStuckPlayer(t *testing.T) {
 	}
 }
 
+// TestNarrowLine has a player on a line that carries half of the stream.
+func TestNarrowLine(t *testing.T) {
+	t.Parallel()
+	l := listen(t)
+	r := impair(t, l, srttest.Network{Rate: 250e3, Delay: 20 * time.Millisecond})
+	play(t, "srt-live-transmit", srtURL(r, "request:live/alice"), os.DevNull)
+	c := acceptPlayer(t, l)
+	f := rolling() // 4 Mbit/s
+	f.batches[0] = make([]byte, 4*payloadSize)
+	begin := time.Now()
+	err := c.play(t.Context(), offline(t), f)
+	if took := time.Since(begin); !errors.Is(err, errNarrow) || !errors.Is(err, os.ErrDeadlineExceeded) || took > 25*time.Second {
+		t.Errorf("%v after %v: %+v, relay %+v", err, took, c.Transport(), r.Figures(false))
+	}
+}
+
 // TestStreamThatStandsStill holds that players stay while an encoder is away
 // for longer than SRT's patience with silence.
 func TestStreamThatStandsStill(t *testing.T) {

@@ -20,6 +20,9 @@ type Network struct {
 	Delay, Jitter time.Duration
 	// Reorder lets one datagram overtake another.
 	Reorder bool
+	// Rate is how many bytes a second get through, 0 for any; what would wait
+	// for longer than maxQueue is dropped.
+	Rate float64
 	// Seed makes another network of the same kind.
 	Seed uint64
 	// Change may alter a datagram; it is dropped if Change returns false. It
@@ -150,7 +153,11 @@ func (r *Relay) Figures(toServer bool) Figures {
 	return f
 }
 
-const maxDatagram = 2048
+const (
+	maxDatagram = 2048
+	// maxQueue is how long the queue of a router is that has too little Rate.
+	maxQueue = 100 * time.Millisecond
+)
 
 // line is one direction.
 type line struct {
@@ -162,6 +169,7 @@ type line struct {
 	mu      sync.Mutex
 	queue   queue
 	newest  time.Time // when the last one will be due
+	free    time.Time // when the line can take another, by its Rate
 	ended   bool
 	changed chan struct{}
 	figures Figures
@@ -191,11 +199,17 @@ func (l *line) take(b []byte) {
 	if lost := l.random.Float64() < n.Loss; lost && !isCeremony(b) {
 		passes = false
 	}
+	if n.Rate > 0 && passes {
+		passes = l.occupy(len(b)) || isCeremony(b)
+	}
 	delay := n.Delay + time.Duration(l.random.Float64()*float64(n.Jitter))
 	l.mu.Lock()
 	l.count(b, passes)
 	if passes {
 		due := time.Now().Add(delay)
+		if n.Rate > 0 {
+			due = l.free.Add(delay)
+		}
 		if !n.Reorder && due.Before(l.newest) {
 			due = l.newest
 		}
@@ -204,6 +218,19 @@ func (l *line) take(b []byte) {
 	}
 	l.mu.Unlock()
 	l.wake()
+}
+
+// occupy takes the time that n bytes need. It belongs to the one who takes.
+func (l *line) occupy(n int) bool {
+	now := time.Now()
+	if l.free.Before(now) {
+		l.free = now
+	}
+	if l.free.Sub(now) > maxQueue {
+		return false
+	}
+	l.free = l.free.Add(time.Duration(float64(n) / l.relay.network.Rate * float64(time.Second)))
+	return true
 }
 
 // count notes a data packet (SRT, 3.1). l.mu is held.
