@@ -34,7 +34,14 @@ func (s *Server) copyFrames(ctx context.Context, conn Conn, pub *stream.Publishe
 				continue
 			}
 			tracks, _ := conn.Tracks()
-			t.begin(p.frames, tracks)
+			prev := pub.Stream().Tracks()
+			if prev != nil {
+				p.dropUndecodable(tracks)
+			}
+			if len(p.frames) == 0 {
+				continue
+			}
+			t.begin(p.frames, tracks, prev, pub.Stream().Newest())
 			s.log.Info("stream is live", "stream", x.Key, "protocol", x.Protocol, "tracks", describe(t.set.Tracks))
 			for _, f := range p.frames {
 				t.write(pub, f)

@@ -316,7 +316,7 @@ func TestTimeline(t *testing.T) {
 			for i, f := range c.in {
 				frame := media.Frame{Track: f.track, DTS: ms(f.dts), PTS: ms(f.pts), RandomAccess: true, Arrival: start.Add(ms(f.at))}
 				if i == 0 {
-					tl.begin([]media.Frame{frame}, []*media.Track{f.track})
+					tl.begin([]media.Frame{frame}, []*media.Track{f.track}, nil, 0)
 				}
 				tl.write(pub, frame)
 				if i == 0 {

@@ -25,7 +25,7 @@ type encoder struct {
 }
 
 func newEncoder(remote net.Addr) *encoder {
-	e := &encoder{newScripted("live/x"), &mediatest.Source{Video: mediatest.H264Track(1)}}
+	e := &encoder{newScripted("live/x"), &mediatest.Source{Video: mediatest.H264Track(1), GOP: 30}}
 	e.remote = remote
 	e.request.RemoteAddr = e.RemoteAddr().String()
 	e.tracks, e.complete = []*media.Track{e.source.Video}, true
@@ -180,6 +180,52 @@ func TestStreamLingers(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestResumedStreamKeepsItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, auth.Open{})
+		defer b.stop()
+		first := newEncoder(nil)
+		b.publish(first, 40)
+		live, err := b.hub.Lookup(first.request.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := live.NewReader(stream.ReaderOptions{All: true, Wake: stream.WakeNow})
+		defer r.Close()
+		first.failure = io.ErrUnexpectedEOF
+		close(first.frames)
+		time.Sleep(3 * time.Second)
+		second := newEncoder(nil)
+		for range 7 {
+			second.source.Next() // it comes back in the middle of a GOP
+		}
+		b.publish(second, 40)
+		close(second.frames)
+		synctest.Wait()
+		last, epoch := time.Duration(-1), uint64(0)
+		for {
+			e, err := r.Next(t.Context())
+			if err != nil {
+				break
+			}
+			f := &e.Frame
+			if f.DTS <= last || last >= 0 && f.DTS > last+time.Second {
+				t.Fatalf("%v after %v", f.DTS, last)
+			}
+			if f.Set.Epoch != epoch {
+				epoch = f.Set.Epoch
+				if !f.RandomAccess {
+					t.Error("the resumed stream begins in the middle of a GOP")
+				}
+			}
+			last = f.DTS
+		}
+		if epoch != 1 {
+			t.Errorf("epoch %d", epoch)
+		}
+	})
 }
 
 func TestKick(t *testing.T) {

@@ -31,6 +31,20 @@ func (p *probe) ready(f media.Frame, conn Conn) bool {
 	return complete
 }
 
+// dropUndecodable drops what comes before the first random access point of the
+// pictures. Viewers of a stream that goes on do not wait for one.
+func (p *probe) dropUndecodable(tracks []*media.Track) {
+	video := (&media.TrackSet{Tracks: tracks}).First(media.KindVideo)
+	if video == nil {
+		return
+	}
+	at := slices.IndexFunc(p.frames, func(f media.Frame) bool { return f.Track.ID == video.ID && f.RandomAccess })
+	if at < 0 {
+		at = len(p.frames)
+	}
+	p.frames = slices.Delete(p.frames, 0, at)
+}
+
 // backwards is the step back in DTS up to which a frame is taken for a
 // straggler; a larger one is an encoder that began to count anew.
 const backwards = time.Second
@@ -42,22 +56,34 @@ type timeline struct {
 	set    *media.TrackSet
 	offset time.Duration
 	// last is the newest DTS by track ID, in stream time; newest that of all.
-	last    map[int]time.Duration
-	newest  time.Duration
+	last   map[int]time.Duration
+	newest time.Duration
+	// floor is where this publisher began.
+	floor   time.Duration
 	arrival time.Time
 	repairs uint64
 }
 
-// begin sets time zero at the earliest DTS of the first frames and wall clock
-// zero at its arrival.
-func (t *timeline) begin(frames []media.Frame, tracks []*media.Track) {
+// resumeStep is how far behind the last frame of a stream its next publisher
+// goes on: about a frame, so that players that wait see no gap.
+const resumeStep = 40 * time.Millisecond
+
+// begin sets stream time at the earliest DTS of the first frames, which is
+// zero, or for a stream that prev and newest are left of follows these in a new
+// epoch. The media stood still with the encoder: the wall clock moves, not it.
+func (t *timeline) begin(frames []media.Frame, tracks []*media.Track, prev *media.TrackSet, newest time.Duration) {
 	first := frames[0].DTS
 	for _, f := range frames {
 		first = min(first, f.DTS)
 	}
-	t.offset = -first
-	wall := frames[0].Arrival.Add(-(frames[0].DTS - first))
-	t.set = &media.TrackSet{Tracks: slices.Clone(tracks), Anchor: media.Anchor{Wall: wall}}
+	start := time.Duration(0)
+	t.set = &media.TrackSet{Tracks: slices.Clone(tracks)}
+	if prev != nil {
+		start = newest + resumeStep
+		t.set.Epoch = prev.Epoch + 1
+	}
+	t.floor, t.offset = start, start-first
+	t.set.Anchor.Wall = frames[0].Arrival.Add(-(frames[0].DTS + t.offset))
 }
 
 // write places f in stream time and in a track set and hands it to pub.
@@ -68,7 +94,7 @@ func (t *timeline) write(pub *stream.Publisher, f media.Frame) {
 	switch {
 	case seen && f.DTS < last-backwards:
 		t.restart(&f)
-	case f.DTS < 0: // sound from before the first picture
+	case f.DTS < t.floor: // sound from before the first picture
 		return
 	case seen && f.DTS <= last:
 		// A millisecond is the least that FLV can tell apart.

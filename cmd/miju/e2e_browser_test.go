@@ -3,8 +3,10 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,21 +16,32 @@ import (
 // reads the JSON that it prints.
 func page(t *testing.T, result any, script string, args ...string) {
 	t.Helper()
-	web := filepath.Join("..", "..", "origin", "web")
-	mustExist(t, filepath.Join(web, "dist", "index.html"))
-	if _, err := exec.LookPath("chromium"); err != nil {
+	if err := runPage(t, result, script, args...); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// runPage is page for any goroutine.
+func runPage(t *testing.T, result any, script string, args ...string) error {
+	t.Helper()
+	web := filepath.Join("..", "..", "origin", "web")
+	if _, err := os.Stat(filepath.Join(web, "dist", "index.html")); err != nil {
+		return fmt.Errorf("run \"make web\": %w", err)
+	}
+	if _, err := exec.LookPath("chromium"); err != nil {
+		return err
 	}
 	out := command(t, false, "node", append([]string{filepath.Join(web, "e2e", script)}, args...)...)
 	if err := json.Unmarshal(out, result); err != nil {
-		t.Fatalf("%s printed %s: %v", script, tail(string(out)), err)
+		return fmt.Errorf("%s printed %s: %w", script, tail(string(out)), err)
 	}
+	return nil
 }
 
 type playback struct {
 	Engine  string
 	Started bool
-	Samples []struct{ T, CurrentTime, Latency float64 }
+	Samples []sample
 	Stalls  int
 	Errors  []string
 	// Muted is how the browser lets a page begin that nobody has touched,
@@ -65,6 +78,8 @@ func TestWatchPagePlays(t *testing.T) {
 	}
 }
 
+type sample struct{ T, CurrentTime, Latency float64 }
+
 // problem says what is wrong with a playback; empty if nothing is.
 func (p playback) problem(engine string) string {
 	if !p.Started || len(p.Samples) < 10 {
@@ -84,6 +99,41 @@ func (p playback) problem(engine string) string {
 		return fmt.Sprintf("hls.js reports a latency of %.2f s", last.Latency)
 	}
 	return ""
+}
+
+// TestWatchPageOutlivesItsEncoder cuts the encoder off in the middle: pages that
+// play go on by themselves once it is back.
+func TestWatchPageOutlivesItsEncoder(t *testing.T) {
+	s := start(t)
+	for _, engine := range []string{"hls", "flv"} {
+		t.Run(engine, func(t *testing.T) {
+			name := "cut-" + engine
+			first := push(t, "h264-aac.flv", "flv", s.rtmpURL(name))
+			s.waitLive(t, name)
+			live := s.stream(t, name)
+			var p playback
+			played := make(chan error, 1)
+			go func() { played <- runPage(t, &p, "play.mjs", s.url("/live/"+name+"?player="+engine), "30") }()
+			waitFor(t, "the page to play", func() bool { return live.Stats().Readers > 0 })
+			before := live.Stats().Frames
+			waitFor(t, "eight seconds of the stream", func() bool { return live.Stats().Frames > before+8*77 })
+			first.kill()
+			<-time.After(3 * time.Second) // that the encoder is away is what is tested
+			push(t, "h264-aac.flv", "flv", s.rtmpURL(name))
+			if err := <-played; err != nil {
+				t.Fatal(err)
+			}
+			if !p.Started || len(p.Samples) < 20 || live.Stats().Resumed != 1 {
+				t.Fatalf("resumed %d times, %+v", live.Stats().Resumed, p)
+			}
+			last := p.Samples[len(p.Samples)-1]
+			at := slices.IndexFunc(p.Samples, func(s sample) bool { return s.T >= last.T-5 })
+			if played := last.CurrentTime - p.Samples[at].CurrentTime; played < 3 {
+				t.Errorf("of the last five seconds %.2f s were played: %+v", played, p)
+			}
+			t.Logf("%d stalls, errors %q, %.2f s played in %.2f s", p.Stalls, p.Errors, last.CurrentTime-p.Samples[0].CurrentTime, last.T-p.Samples[0].T)
+		})
+	}
 }
 
 // TestWatchPageChats has two tabs talk, with the operator joining in.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -324,14 +323,6 @@ func probePackets(t testing.TB, url string, length int) probed {
 		t.Errorf("ffprobe of %s printed %s", url, tail(string(out)))
 	}
 	return p
-}
-
-// mustExist fails the test where a file of the build is missing.
-func mustExist(t testing.TB, path string) {
-	t.Helper()
-	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-		t.Fatalf("%s is missing: run \"make web\"", path)
-	}
 }
 
 func writeFile(t testing.TB, path, text string) {
