@@ -66,6 +66,9 @@ func (c *config) validate() error {
 	if err := c.Ingest.Check(); err != nil {
 		return err
 	}
+	if err := c.SRT.Check(); err != nil {
+		return err
+	}
 	if _, err := c.Log.logger(); err != nil {
 		return err
 	}

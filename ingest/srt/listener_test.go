@@ -3,6 +3,7 @@ package srt
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -24,7 +25,12 @@ import (
 
 // gosrt's Dial, which only the tests call, may leave a goroutine behind when it
 // is refused: it has an answer that nobody takes any more.
+//
+// The long tests wait for SRT's latencies, not for the processor: more of them
+// may run at once than there are cores.
 func TestMain(m *testing.M) {
+	flag.Parse()
+	flag.Set("test.parallel", "8")
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/datarhei/gosrt.Dial.func1"))
 }
 
