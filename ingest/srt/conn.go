@@ -35,6 +35,7 @@ type conn struct {
 	request  gosrt.ConnRequest
 	came     time.Time
 	remote   net.Addr
+	mtu      uint32
 	demuxer  *mpegts.Demuxer
 	figures  figures
 	// arrival is when the newest packet came.
@@ -57,8 +58,11 @@ type conn struct {
 
 var _ ingest.Conn = (*conn)(nil)
 
-func newConn(l *Listener, request gosrt.ConnRequest) *conn {
-	c := &conn{listener: l, request: request, came: time.Now(), remote: request.RemoteAddr(), demuxer: mpegts.NewDemuxer(), done: make(chan struct{})}
+func newConn(l *Listener, request gosrt.ConnRequest, mtu uint32) *conn {
+	c := &conn{
+		listener: l, request: request, came: time.Now(), remote: request.RemoteAddr(), mtu: mtu,
+		demuxer: mpegts.NewDemuxer(), done: make(chan struct{}),
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.guard = time.AfterFunc(l.bounds.decision, c.refuseLate)
@@ -76,6 +80,9 @@ func (c *conn) Handshake(ctx context.Context) (auth.Request, error) {
 		r, err = parseStreamID(id)
 	}
 	r.Protocol, r.RemoteAddr = c.Protocol(), c.remote.String()
+	if err == nil {
+		err = c.usable()
+	}
 	if err != nil {
 		return r, err
 	}

@@ -51,8 +51,30 @@ var (
 	errNoPassphrase  = fmt.Errorf("%w: the caller does not encrypt, and must", auth.ErrDenied)
 	errBadPassphrase = fmt.Errorf("%w: the caller encrypts with another passphrase", auth.ErrDenied)
 	errEncrypted     = fmt.Errorf("%w: the caller encrypts, and no passphrase is set here", ingest.ErrBadRequest)
+	errVersion       = fmt.Errorf("%w: a handshake of SRT before 1.3", ingest.ErrBadRequest)
 	errNoData        = fmt.Errorf("%w: no data after the handshake", os.ErrDeadlineExceeded)
 )
+
+const (
+	// headers is what IPv4, UDP and SRT put before a payload.
+	headers = 20 + 8 + 16
+	// minMTU leaves room for one packet of MPEG-TS. gosrt makes a buffer of
+	// 4 GiB for an MTU below its headers.
+	minMTU = headers + 188
+)
+
+// usable tells what gosrt cannot work with and lets in.
+func (c *conn) usable() error {
+	if c.request.Version() != 5 {
+		// It has no stream ID and no way to be refused for its encryption;
+		// and an answer that nobody asked for ends gosrt's process.
+		return errVersion
+	}
+	if c.mtu < minMTU {
+		return fmt.Errorf("%w: an MTU of %d bytes", ingest.ErrBadRequest, c.mtu)
+	}
+	return nil
+}
 
 // unlock holds the caller against the passphrase that it must know.
 func (c *conn) unlock(ctx context.Context, r auth.Request) error {
@@ -65,8 +87,6 @@ func (c *conn) unlock(ctx context.Context, r auth.Request) error {
 	case passphrase == "":
 		return nil
 	case !c.request.IsEncrypted():
-		// The handshake of SRT before 1.3 comes here too: it agrees on keys
-		// only after the answer, and need not.
 		return errNoPassphrase
 	}
 	if err := c.request.SetPassphrase(passphrase); err != nil {

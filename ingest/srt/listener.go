@@ -61,6 +61,8 @@ type Listener struct {
 	// defaultKey is for encoders without a stream ID; zero is none.
 	defaultKey streamkey.Key
 	bounds     bounds
+	// mtu is that of the handshake read last. It belongs to Accept.
+	mtu uint32
 
 	mu     sync.Mutex
 	closed bool
@@ -114,15 +116,33 @@ func (l *Listener) Addr() net.Addr { return l.srt.Addr() }
 // Accept waits for the next caller. gosrt has its handshake by then, but for
 // the answer.
 func (l *Listener) Accept() (ingest.Conn, error) {
-	request, err := l.srt.Accept2()
-	if err != nil {
-		// All errors are for good: gosrt reads no more.
-		if errors.Is(err, gosrt.ErrListenerClosed) {
+	for {
+		request, err := l.next()
+		switch {
+		case err == nil:
+			return newConn(l, request, l.mtu), nil
+		case errors.Is(err, errMalformed):
+			// It did not say enough to be answered.
+		case errors.Is(err, gosrt.ErrListenerClosed):
 			return nil, fmt.Errorf("SRT listener: %w", net.ErrClosed)
+		default:
+			// For good, too: gosrt reads no more.
+			return nil, fmt.Errorf("SRT listener: %w: %w", net.ErrClosed, err)
 		}
-		return nil, fmt.Errorf("SRT listener: %w: %w", net.ErrClosed, err)
 	}
-	return newConn(l, request), nil
+}
+
+var errMalformed = errors.New("malformed handshake")
+
+// next waits for a handshake. gosrt 0.11.0 reads beyond the end of one whose
+// extensions are cut off, which anybody may send.
+func (l *Listener) next() (r gosrt.ConnRequest, err error) {
+	defer func() {
+		if broken := recover(); broken != nil {
+			err = fmt.Errorf("%w: %v", errMalformed, broken)
+		}
+	}()
+	return l.srt.Accept2()
 }
 
 // Close ends Accept and all connections. Encoders are told.
@@ -161,36 +181,3 @@ func (l *Listener) forget(c *conn) {
 	defer l.mu.Unlock()
 	delete(l.admitted, c.request.SocketId())
 }
-
-// topicShutdown is under which gosrt reports the peer's shutdown packet.
-const topicShutdown = "control:recv:shutdown:dump"
-
-// observer is gosrt's logger. To gosrt's Read a peer that said goodbye and one
-// that fell silent are the same io.EOF; its log is where they differ.
-type observer struct{ l *Listener }
-
-var _ gosrt.Logger = observer{}
-
-// HasTopic is for callers that ask first.
-func (observer) HasTopic(topic string) bool { return topic == topicShutdown }
-
-// Print notes which connection was ended by its peer, and gives its reader time
-// for the end. gosrt calls it for every packet.
-func (o observer) Print(topic string, socketID uint32, _ int, _ func() string) {
-	if topic != topicShutdown {
-		return
-	}
-	o.l.mu.Lock()
-	c := o.l.admitted[socketID]
-	o.l.mu.Unlock()
-	if c != nil {
-		c.peerEnded.Store(true)
-		c.awaitLast()
-	}
-}
-
-// Listen is not used.
-func (observer) Listen() <-chan gosrt.Log { return nil }
-
-// Close does nothing.
-func (observer) Close() {}

@@ -66,7 +66,10 @@ func (c *conn) playAdmitted(ctx context.Context, s *stream.Stream, f feed) error
 	defer reader.Wait()
 	defer c.stop()
 	reader.Go(func() { cancel(c.discard()) })
-	out := &sender{conn: c.srt, latency: c.Transport().Latency, progress: time.Now(), filled: time.Now(), unread: c.listener.bounds.unread, narrow: c.listener.bounds.narrow}
+	out := &sender{
+		conn: c.srt, size: min(payloadSize, (int(c.mtu)-headers)/188*188), latency: c.Transport().Latency,
+		unread: c.listener.bounds.unread, narrow: c.listener.bounds.narrow, progress: time.Now(), filled: time.Now(),
+	}
 	err := out.copy(ctx, s, f)
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
@@ -107,6 +110,7 @@ type sender struct {
 	narrow  time.Duration
 
 	payload []byte
+	size    int    // of a full payload
 	written uint64 // packets
 	rate    float64
 	tokens  float64
@@ -145,15 +149,15 @@ func (o *sender) copy(ctx context.Context, s *stream.Stream, f feed) error {
 }
 
 func (o *sender) setRate(bytes uint64, duration time.Duration) {
-	o.rate = max(minRate, catchUp*float64(bytes)/payloadSize/max(duration, time.Second).Seconds())
+	o.rate = max(minRate, catchUp*float64(bytes)/float64(o.size)/max(duration, time.Second).Seconds())
 }
 
 func (o *sender) write(ctx context.Context, b []byte) error {
 	for len(b) > 0 {
-		n := min(payloadSize-len(o.payload), len(b))
+		n := min(o.size-len(o.payload), len(b))
 		o.payload = append(o.payload, b[:n]...)
 		b = b[n:]
-		if len(o.payload) == payloadSize {
+		if len(o.payload) == o.size {
 			if err := o.flush(ctx); err != nil {
 				return err
 			}

@@ -8,9 +8,12 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
+
+	gosrt "github.com/datarhei/gosrt"
 
 	"github.com/miju-live/miju/auth"
 	"github.com/miju-live/miju/ingest"
@@ -393,6 +396,38 @@ func every(d time.Duration, do func()) (stop func()) {
 	return func() {
 		close(done)
 		wait.Wait()
+	}
+}
+
+// TestSmallMTU holds that a player behind a narrow tunnel gets whole packets.
+func TestSmallMTU(t *testing.T) {
+	l := listen(t)
+	config := gosrt.DefaultConfig()
+	config.StreamId, config.MSS, config.PayloadSize = "request:live/alice", 700, 700-headers
+	dialled := make(chan gosrt.Conn, 1)
+	go func() {
+		reader, err := gosrt.Dial("srt", l.Addr().String(), config)
+		if err != nil {
+			t.Error(err)
+		}
+		dialled <- reader
+	}()
+	c := acceptPlayer(t, l)
+	var sizes []uint64
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		reader := <-dialled
+		for p, err := reader.ReadPacket(); err == nil; p, err = reader.ReadPacket() {
+			sizes = append(sizes, p.Len())
+		}
+	})
+	if err := c.play(t.Context(), offline(t), &script{batches: [][]byte{make([]byte, 7*188)}}); err != nil {
+		t.Error(err)
+	}
+	c.Close()
+	wait.Wait()
+	if want := []uint64{3 * 188, 3 * 188, 188}; !slices.Equal(sizes, want) {
+		t.Errorf("packets of %d bytes, want %d", sizes, want)
 	}
 }
 

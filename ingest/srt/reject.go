@@ -42,6 +42,7 @@ var rejections = []struct {
 	{errNoPassphrase, gosrt.REJ_UNSECURE},
 	{errBadPassphrase, gosrt.REJ_BADSECRET},
 	{errEncrypted, gosrt.REJ_UNSECURE},
+	{errVersion, gosrt.REJ_VERSION},
 	{stream.ErrOffline, rejectNotFound},
 	{ingest.ErrKicked, rejectForbidden},
 	{stream.ErrBusy, rejectConflict},

@@ -26,12 +26,17 @@ const patience = 10 * time.Second
 // Call connects to server. Latency is what the caller asks for, up to 65 s. A
 // refusal is an error that ends in the code.
 func Call(server net.Addr, streamID string, latency time.Duration) (*Caller, error) {
+	return CallWith(server, streamID, latency, func(*packet.CIFHandshake) {})
+}
+
+// CallWith is Call with a conclusion that change has changed.
+func CallWith(server net.Addr, streamID string, latency time.Duration, change func(*packet.CIFHandshake)) (*Caller, error) {
 	conn, err := net.Dial("udp", server.String())
 	if err != nil {
 		return nil, err
 	}
 	c := &Caller{conn: conn}
-	if err := c.shake(streamID, latency); err != nil {
+	if err := c.shake(streamID, latency, change); err != nil {
 		conn.Close()
 		return nil, fmt.Errorf("SRT handshake: %w", err)
 	}
@@ -39,7 +44,7 @@ func Call(server net.Addr, streamID string, latency time.Duration) (*Caller, err
 }
 
 // shake goes through induction and conclusion (SRT, 4.3.1).
-func (c *Caller) shake(streamID string, latency time.Duration) error {
+func (c *Caller) shake(streamID string, latency time.Duration, change func(*packet.CIFHandshake)) error {
 	h := packet.CIFHandshake{
 		IsRequest: true, Version: 4, ExtensionField: 2, HandshakeType: packet.HSTYPE_INDUCTION,
 		InitialPacketSequenceNumber: circular.New(0, packet.MAX_SEQUENCENUMBER),
@@ -56,6 +61,7 @@ func (c *Caller) shake(streamID string, latency time.Duration) error {
 	f := &h.SRTHS.SRTFlags
 	f.TSBPDSND, f.TSBPDRCV, f.CRYPT, f.TLPKTDROP, f.PERIODICNAK, f.REXMITFLG = true, true, true, true, true, true
 	h.HasSID, h.StreamId = streamID != "", streamID
+	change(&h)
 	if answer, err = c.ask(h); err != nil {
 		return err
 	}
@@ -116,20 +122,22 @@ func (c *Caller) Send(payload []byte, at time.Duration) error {
 func (c *Caller) Skip(n uint32) { c.number = (c.number + n) & packet.MAX_SEQUENCENUMBER }
 
 // KeepAlive says that the caller is there.
-func (c *Caller) KeepAlive() { c.control(1) }
+func (c *Caller) KeepAlive() { c.Control(1, 0, 0, make([]byte, 4)) }
+
+// Control sends a control packet of any kind and content (SRT, 3.2).
+func (c *Caller) Control(kind, subkind uint16, specific uint32, content []byte) {
+	b := make([]byte, headerSize, headerSize+len(content))
+	binary.BigEndian.PutUint16(b, 0x8000|kind)
+	binary.BigEndian.PutUint16(b[2:], subkind)
+	binary.BigEndian.PutUint32(b[4:], specific)
+	binary.BigEndian.PutUint32(b[12:], c.peer)
+	c.conn.Write(append(b, content...))
+}
 
 // Leave says goodbye, as Hang does not.
 func (c *Caller) Leave() {
-	c.control(5)
+	c.Control(5, 0, 0, make([]byte, 4))
 	c.Hang()
-}
-
-// control sends a control packet without content (SRT, 3.2).
-func (c *Caller) control(kind uint16) {
-	b := make([]byte, headerSize+4)
-	binary.BigEndian.PutUint16(b, 0x8000|kind)
-	binary.BigEndian.PutUint32(b[12:], c.peer)
-	c.conn.Write(b)
 }
 
 // Hang falls silent for ever.

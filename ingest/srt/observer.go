@@ -1,0 +1,66 @@
+package srt
+
+import (
+	"strconv"
+	"strings"
+
+	gosrt "github.com/datarhei/gosrt"
+)
+
+// What of gosrt's log is of use.
+const (
+	// topicShutdown reports the peer's shutdown packet.
+	topicShutdown = "control:recv:shutdown:dump"
+	// topicHandshake reports each handshake, in the goroutine that reads it.
+	topicHandshake = "handshake:recv:cif"
+)
+
+// observer is gosrt's logger, and tells what gosrt's interfaces do not. To its
+// Read a peer that said goodbye and one that fell silent are the same io.EOF.
+// Its ConnRequest does not say the MTU, which gosrt believes whatever it is.
+type observer struct{ l *Listener }
+
+var _ gosrt.Logger = observer{}
+
+// HasTopic is for callers that ask first.
+func (observer) HasTopic(topic string) bool { return topic == topicShutdown || topic == topicHandshake }
+
+// Print is called by gosrt for every packet.
+func (o observer) Print(topic string, socketID uint32, _ int, message func() string) {
+	switch topic {
+	case topicShutdown:
+		o.goodbye(socketID)
+	case topicHandshake:
+		o.l.mtu = mtuOf(message())
+	}
+}
+
+// goodbye notes which connection was ended by its peer, and gives its reader
+// time for the end.
+func (o observer) goodbye(socketID uint32) {
+	o.l.mu.Lock()
+	c := o.l.admitted[socketID]
+	o.l.mu.Unlock()
+	if c != nil {
+		c.peerEnded.Store(true)
+		c.awaitLast()
+	}
+}
+
+// mtuOf finds a handshake's MTU in gosrt's description of it; 0 if it is not
+// there.
+func mtuOf(handshake string) uint32 {
+	_, rest, _ := strings.Cut(handshake, "maxTransmissionUnitSize: ")
+	hex, _, _ := strings.Cut(rest, " ")
+	n, err := strconv.ParseUint(hex, 0, 32)
+	if err != nil {
+		return 0
+	}
+	return uint32(n)
+}
+
+// Listen is not used.
+func (observer) Listen() <-chan gosrt.Log { return nil }
+
+// Close does nothing.
+func (observer) Close() {}
