@@ -260,5 +260,5 @@ func TestTakeoverByTheSameEncoder(t *testing.T) {
 	if err := second.cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Error(err)
 	}
-	w.check(t, "video audio", 100)
+	w.check(t, "video audio", 60)
 }
