@@ -16,6 +16,9 @@ func (s *server) banner() string {
                  Stream key  NAME   (letters, digits, _ and -)
 `, reachable(s.rtmp.Addr()))
 	}
+	if s.rtmps != nil {
+		fmt.Fprintf(&b, "  RTMPS        rtmps://%s/live   (the certificate's name instead of localhost)\n", reachable(s.rtmps.Addr()))
+	}
 	if s.srt != nil {
 		fmt.Fprintf(&b, "  SRT          srt://%s?streamid=publish:live/NAME\n", reachable(s.srt.Addr()))
 	}

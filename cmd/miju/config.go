@@ -21,6 +21,7 @@ type config struct {
 	RTMP   rtmp.Config
 	SRT    srt.Config
 	HTTP   httpConfig
+	TLS    tlsConfig
 	Admin  admin.Config
 	Ingest ingest.Config
 	Files  fileConfig
@@ -69,14 +70,19 @@ func (c *config) validate() error {
 	if err := c.SRT.Check(); err != nil {
 		return err
 	}
+	if c.RTMP.ListenTLS != "" {
+		if _, err := c.TLS.load(); err != nil {
+			return fmt.Errorf("--rtmps is %s: %w", c.RTMP.ListenTLS, err)
+		}
+	}
 	if _, err := c.Log.logger(); err != nil {
 		return err
 	}
 	if _, err := c.Files.clips(); err != nil {
 		return err
 	}
-	if c.RTMP.Listen == "" && c.SRT.Listen == "" && c.HTTP.Listen == "" {
-		return fmt.Errorf("--rtmp, --srt and --http are all empty: there is nothing to serve")
+	if c.RTMP.Listen == "" && c.RTMP.ListenTLS == "" && c.SRT.Listen == "" && c.HTTP.Listen == "" {
+		return fmt.Errorf("--rtmp, --rtmps, --srt and --http are all empty: there is nothing to serve")
 	}
 	return nil
 }

@@ -36,6 +36,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	m.gauge("miju_publisher_connections", "Connections of encoders that are open, admitted or not.", float64(publishers.Open))
 	m.gauge("miju_players", "RTMP and SRT players that are connected.", float64(publishers.Players))
 	m.counter("miju_timestamp_repairs_total", "Frames whose timestamps had to be moved.", publishers.TimestampRepairs)
+	m.gauge("miju_rtmp_unfinished_bytes", "Bytes held by RTMP messages that have begun and not ended.", float64(c.rtmpServer.Stats().UnfinishedBytes))
 	for o, n := range publishers.Ended {
 		if o.Action == auth.Play {
 			m.counter("miju_players_ended_total", "RTMP and SRT players that ended, by outcome.", n,
@@ -53,6 +54,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	m.gauge("miju_viewers", viewersHelp, float64(viewers.WebSocketFLVViewers), "protocol", "ws-flv")
 	const bytesHelp = "Bytes sent to viewers and CDN edges."
 	m.counter("miju_egress_bytes_total", bytesHelp, viewers.FLVBytes, "protocol", "flv")
+	m.counter("miju_egress_bytes_total", bytesHelp, c.rtmpServer.Stats().PlayedBytes, "protocol", "rtmp")
 	m.counter("miju_egress_bytes_total", bytesHelp, viewers.HLSBytes, "protocol", "hls")
 	m.counter("miju_slow_viewers_total", "Viewers that were disconnected because they took nothing.", viewers.Slow)
 	for status, n := range viewers.Failures {

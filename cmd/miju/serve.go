@@ -43,8 +43,9 @@ type server struct {
 	origin *origin.Server
 	chat   *chatws.Server
 
+	rtmpServer *rtmp.Server
 	// Listeners that are turned off are nil.
-	rtmp        *rtmp.Listener
+	rtmp, rtmps *rtmp.Listener
 	srt         *srt.Listener
 	http, admin net.Listener
 	files       []*file.Listener
@@ -67,10 +68,8 @@ func listen(c config, log *slog.Logger) (_ *server, err error) {
 	s.ingest = ingest.NewServer(c.Ingest, s.hub, authorizer, log)
 	s.origin = origin.NewServer(c.Origin, s.hub, authorizer, web.Handler(), log)
 
-	if c.RTMP.Listen != "" {
-		if s.rtmp, err = rtmp.Listen(c.RTMP); err != nil {
-			return nil, listenError("RTMP", "rtmp", c.RTMP.Listen, err)
-		}
+	if err = s.listenRTMP(); err != nil {
+		return nil, err
 	}
 	if c.SRT.Listen != "" {
 		if s.srt, err = srt.Listen(c.SRT); err != nil {
@@ -88,6 +87,26 @@ func listen(c config, log *slog.Logger) (_ *server, err error) {
 		}
 	}
 	return s, s.openFiles()
+}
+
+func (s *server) listenRTMP() (err error) {
+	c := s.config.RTMP
+	s.rtmpServer = rtmp.NewServer(c)
+	if c.Listen != "" {
+		if s.rtmp, err = s.rtmpServer.Listen(); err != nil {
+			return listenError("RTMP", "rtmp", c.Listen, err)
+		}
+	}
+	if c.ListenTLS != "" {
+		secure, err := s.config.TLS.load()
+		if err != nil {
+			return err
+		}
+		if s.rtmps, err = s.rtmpServer.ListenTLS(secure); err != nil {
+			return listenError("RTMPS", "rtmps", c.ListenTLS, err)
+		}
+	}
+	return nil
 }
 
 func (s *server) openFiles() error {
@@ -120,8 +139,10 @@ func listenError(what, flag, addr string, err error) error {
 }
 
 func (s *server) close() {
-	if s.rtmp != nil {
-		s.rtmp.Close()
+	for _, l := range []*rtmp.Listener{s.rtmp, s.rtmps} {
+		if l != nil {
+			l.Close()
+		}
 	}
 	if s.srt != nil {
 		s.srt.Close()
@@ -187,8 +208,10 @@ func (s *server) serve(ctx context.Context) error {
 
 func (s *server) ingestListeners() []ingest.Listener {
 	var all []ingest.Listener
-	if s.rtmp != nil {
-		all = append(all, s.rtmp)
+	for _, l := range []*rtmp.Listener{s.rtmp, s.rtmps} {
+		if l != nil {
+			all = append(all, l)
+		}
 	}
 	if s.srt != nil {
 		all = append(all, s.srt)

@@ -38,7 +38,7 @@ func BenchmarkReadFrame(b *testing.B) {
 		typ, data := body(f, flv.Enhanced)
 		wire = chunk.Append(wire, chunkSize, chunk.Message{ChunkStream: 4, Type: typ, Stream: streamID, Timestamp: uint32(f.DTS / time.Millisecond), Body: data})
 	}
-	c := newConn(&loop{wire: append(setup(), wire...)}, DefaultConfig())
+	c := newConn(&loop{wire: append(setup(), wire...)}, NewServer(DefaultConfig()), "rtmp")
 	if err := c.Admit(); err != nil {
 		b.Fatal(err)
 	}

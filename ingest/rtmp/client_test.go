@@ -15,6 +15,7 @@ import (
 	"github.com/miju-live/miju/auth"
 	"github.com/miju-live/miju/ingest"
 	"github.com/miju-live/miju/ingest/rtmp/chunk"
+	"github.com/miju-live/miju/ingest/rtmp/message"
 	"github.com/miju-live/miju/media"
 	"github.com/miju-live/miju/media/mediatest"
 	"github.com/miju-live/miju/remux/amf0"
@@ -39,7 +40,7 @@ type client struct {
 func open(t *testing.T, config Config) (*client, ingest.Conn) {
 	t.Helper()
 	config.Listen = "127.0.0.1:0"
-	l, err := Listen(config)
+	l, err := NewServer(config).Listen()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +103,7 @@ func (c *client) message(typ byte, stream, timestamp uint32, body []byte) {
 func (c *client) command(name string, transaction float64, args ...amf0.Value) {
 	c.t.Helper()
 	body := amf0.Append(nil, amf0.String(name), amf0.Number(transaction))
-	c.message(typeCommandAMF0, 0, 0, amf0.Append(body, args...))
+	c.message(message.TypeCommand, 0, 0, amf0.Append(body, args...))
 }
 
 // setChunkSize announces a chunk size and uses it.
@@ -120,7 +121,7 @@ func (c *client) expect(name string) (transaction amf0.Number, args []amf0.Value
 		if err != nil {
 			c.t.Fatalf("waiting for %s: %v", name, err)
 		}
-		if m.Type != typeCommandAMF0 {
+		if m.Type != message.TypeCommand {
 			continue
 		}
 		values, err := amf0.Decode(m.Body)

@@ -1,8 +1,6 @@
 package rtmp
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,42 +9,30 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/yutopp/go-rtmp/handshake"
-
 	"github.com/miju-live/miju/auth"
 	"github.com/miju-live/miju/ingest"
 	"github.com/miju-live/miju/ingest/rtmp/chunk"
+	"github.com/miju-live/miju/ingest/rtmp/message"
 	"github.com/miju-live/miju/media"
 	"github.com/miju-live/miju/remux/amf0"
 	"github.com/miju-live/miju/remux/flv"
 )
 
 const (
-	// maxCommand bounds a command, in bytes. Encoders send under 2 kB, OBS
-	// under 1 kB.
-	maxCommand = 64 << 10
 	// partialSlack is what may be begun beside one message of the largest
 	// size, in bytes: sound and control messages between the chunks of a
 	// large picture.
 	partialSlack = 1 << 20
 	// readBuffer gathers the chunks of small frames into few reads.
 	readBuffer = 32 << 10
-	version    = 3 // of RTMP (5.2.2)
 )
 
-// conn is one encoder. Answers gather in out and are written before the next
-// wait for the encoder.
+// conn is one encoder or player.
 type conn struct {
-	tcp    net.Conn
-	config Config
-	in     *bufio.Reader
-	chunks *chunk.Reader
-	out    bytes.Buffer
-	// outSize is the size of chunks that the encoder was told.
-	outSize int
-	// ackWindow is how many bytes the encoder sends between acknowledgements.
-	ackWindow uint64
-	acked     uint64
+	socket   net.Conn
+	server   *Server
+	protocol string
+	link     *message.Conn
 
 	phase phase
 	// connectID is the transaction of connect, whose refusal needs it.
@@ -54,9 +40,15 @@ type conn struct {
 	// app is the first part of the name, query included.
 	app string
 	// asked is the command that Handshake returned with.
-	asked command
+	asked message.Command
+	// packing is the form of H.265 that a player asked for.
+	packing flv.Packing
+
 	demux flv.Demuxer
-	// ended says that the encoder took its leave.
+	clock message.Clock
+	// parts are what is left of an aggregate.
+	parts []chunk.Message
+	// ended says that one side took its leave.
 	ended atomic.Bool
 }
 
@@ -68,68 +60,47 @@ const (
 	phaseNone      phase = iota // no handshake yet: no words at all
 	phaseShaken                 // handshake done
 	phaseConnected              // connect is answered
-	phasePublishing
+	phaseAdmitted               // publishing or playing
 )
 
-var _ ingest.Conn = (*conn)(nil)
+var _ ingest.Player = (*conn)(nil)
 
-func newConn(tcp net.Conn, config Config) *conn {
-	c := &conn{tcp: tcp, config: config, outSize: 128, ackWindow: windowSize}
-	c.in = bufio.NewReaderSize(flushReader{c}, readBuffer)
+func newConn(socket net.Conn, s *Server, protocol string) *conn {
 	// Nobody is admitted yet, so nobody sends pictures.
-	c.chunks = chunk.NewReader(c.in, chunk.Limits{MaxMessage: maxCommand, MaxChunkStreams: config.MaxChunkStreams, MaxPartial: 2 * maxCommand})
-	return c
+	limits := chunk.Limits{
+		MaxMessage: message.MaxCommand, MaxChunkStreams: s.config.MaxChunkStreams, MaxPartial: 2 * message.MaxCommand,
+		Budget: s.budget,
+	}
+	return &conn{socket: socket, server: s, protocol: protocol, link: message.NewConn(socket, s.config.WriteTimeout, limits)}
 }
 
-func (c *conn) Protocol() string                  { return "rtmp" }
-func (c *conn) RemoteAddr() net.Addr              { return c.tcp.RemoteAddr() }
-func (c *conn) SetReadDeadline(t time.Time) error { return c.tcp.SetReadDeadline(t) }
+func (c *conn) Protocol() string                  { return c.protocol }
+func (c *conn) RemoteAddr() net.Addr              { return c.socket.RemoteAddr() }
+func (c *conn) SetReadDeadline(t time.Time) error { return c.socket.SetReadDeadline(t) }
 
 func (c *conn) Tracks() (tracks []*media.Track, complete bool) { return c.demux.Tracks() }
 
-// Close ends the connection. After a clean end it lets the encoder go first,
-// for a moment: GStreamer takes it for a failure if we are gone between its
+// Close ends the connection. After a clean end it lets the peer go first, for a
+// moment: GStreamer takes it for a failure if we are gone between its
 // FCUnpublish and its deleteStream.
 func (c *conn) Close() error {
+	c.link.End()
 	if c.ended.CompareAndSwap(true, false) {
 		c.linger()
 	}
-	return c.tcp.Close()
+	return c.socket.Close()
 }
 
-// linger reads until the encoder is gone, within bounds.
+// linger reads until the peer is gone, within bounds.
 func (c *conn) linger() {
-	if c.tcp.SetReadDeadline(time.Now().Add(lingerTimeout)) == nil {
-		io.CopyN(io.Discard, c.tcp, lingerBytes)
+	if c.socket.SetReadDeadline(time.Now().Add(lingerTimeout)) == nil {
+		io.CopyN(io.Discard, c.socket, lingerBytes)
 	}
-}
-
-// flushReader reads from the encoder, and before it waits sends what the
-// encoder waits for.
-type flushReader struct{ c *conn }
-
-func (r flushReader) Read(b []byte) (int, error) {
-	if err := r.c.flush(r.c.config.WriteTimeout); err != nil {
-		return 0, err
-	}
-	return r.c.tcp.Read(b)
-}
-
-func (c *conn) flush(timeout time.Duration) error {
-	if c.out.Len() == 0 {
-		return nil
-	}
-	defer c.out.Reset()
-	if err := c.tcp.SetWriteDeadline(time.Now().Add(timeout)); err != nil {
-		return err
-	}
-	_, err := c.tcp.Write(c.out.Bytes())
-	return err
 }
 
 // Handshake reads up to publish or play.
 func (c *conn) Handshake(ctx context.Context) (auth.Request, error) {
-	stop := context.AfterFunc(ctx, func() { c.tcp.SetReadDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { c.socket.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	if err := c.shake(); err != nil {
 		return auth.Request{}, err
@@ -140,7 +111,7 @@ func (c *conn) Handshake(ctx context.Context) (auth.Request, error) {
 		if err != nil {
 			return auth.Request{}, err
 		}
-		if !isCommand(m.Type) {
+		if !message.IsCommand(m.Type) {
 			continue // sound and pictures before publish are of nobody
 		}
 		cmd, err := parseCommand(m)
@@ -152,69 +123,98 @@ func (c *conn) Handshake(ctx context.Context) (auth.Request, error) {
 			return auth.Request{}, err
 		}
 		if action != 0 {
-			c.asked = cmd
-			r, err := parseName(c.app, cmd.text(1))
-			r.Action, r.Protocol, r.RemoteAddr = action, c.Protocol(), c.RemoteAddr().String()
-			return r, err
+			return c.request(action, cmd)
 		}
 	}
 }
 
-// shake does the handshake without verification (5.2): encoders of the digest
-// form take an answer of version 0 for a plain one.
+// shake does the handshakes, of TLS if there is one and of RTMP.
 func (c *conn) shake() error {
-	b, err := c.in.Peek(1)
-	if err != nil {
-		return fmt.Errorf("RTMP handshake: %w", err)
+	if t, ok := c.socket.(interface{ Handshake() error }); ok {
+		// Its answers have no deadline otherwise.
+		if err := c.socket.SetWriteDeadline(time.Now().Add(c.server.config.WriteTimeout)); err != nil {
+			return err
+		}
+		if err := t.Handshake(); err != nil {
+			return fmt.Errorf("TLS handshake: %w", err)
+		}
 	}
-	if b[0] != version {
-		return fmt.Errorf("%w: RTMP begins with version 3, this with 0x%02x", ingest.ErrBadRequest, b[0])
+	return classify(c.link.Accept())
+}
+
+// request is what the peer asks for.
+func (c *conn) request(action auth.Action, cmd message.Command) (auth.Request, error) {
+	c.asked = cmd
+	r, query, err := parseName(c.app, cmd.Text(1))
+	r.Action, r.Protocol, r.RemoteAddr = action, c.Protocol(), c.RemoteAddr().String()
+	if err == nil && action == auth.Play {
+		c.packing, err = packingOf(query.value("hevc"))
 	}
-	err = handshake.HandshakeWithClient(c.in, &c.out, &handshake.Config{SkipHandshakeVerification: true})
-	if err != nil {
-		return fmt.Errorf("RTMP handshake: %w", unexpected(err))
-	}
-	return nil
+	return r, err
 }
 
 // Admit tells the encoder that its stream has begun.
 func (c *conn) Admit() error {
-	c.chunks.SetLimits(chunk.Limits{
-		MaxMessage: c.config.MaxMessageKiB << 10, MaxChunkStreams: c.config.MaxChunkStreams,
-		MaxPartial: c.config.MaxMessageKiB<<10 + partialSlack,
-	})
-	c.phase = phasePublishing
-	if err := c.answerPublish(); err != nil {
-		return err
-	}
-	return c.flush(c.config.WriteTimeout)
+	config := &c.server.config
+	c.link.Expect(chunk.Limits{
+		MaxMessage: config.MaxMessageKiB << 10, MaxChunkStreams: config.MaxChunkStreams,
+		MaxPartial: config.MaxMessageKiB<<10 + partialSlack,
+	}, readBuffer)
+	c.phase = phaseAdmitted
+	c.answerPublish()
+	return c.link.Flush(0)
 }
 
 // ReadFrame returns the next frame.
 func (c *conn) ReadFrame() (media.Frame, error) {
 	for {
-		m, err := c.next()
+		m, err := c.nextPart()
 		if err != nil {
 			return media.Frame{}, err
 		}
-		switch typ := m.Type; {
-		case isCommand(typ):
-			if err := c.obeyPublishing(m); err != nil {
-				return media.Frame{}, err
-			}
-			continue
-		case typ == typeDataAMF3:
-			m.Type, m.Body = flv.TypeScript, stripAMF3(m.Body)
-		case typ == typeAggregate:
-			return media.Frame{}, fmt.Errorf("%w: aggregate messages are not carried", ingest.ErrBadRequest)
+		var dts time.Duration
+		switch m.Type {
+		case message.TypeAudio, message.TypeVideo:
+			dts = c.clock.Time(m.Timestamp)
+		case message.TypeData:
+			dts = c.clock.Peek(m.Timestamp)
+		case message.TypeDataAMF3:
+			dts = c.clock.Peek(m.Timestamp)
+			m.Type, m.Body = message.TypeData, message.StripAMF3(m.Body)
 		}
-		f, ok, err := c.demux.Demux(m.Type, time.Duration(m.Timestamp)*time.Millisecond, m.Body)
+		f, ok, err := c.demux.Demux(m.Type, dts, m.Body)
 		if err != nil {
 			return media.Frame{}, classify(err)
 		}
 		if ok {
 			f.Arrival = time.Now()
 			return f, nil
+		}
+	}
+}
+
+// nextPart returns the next message that may be media, be it one of its own or
+// inside an aggregate, where no commands are looked for.
+func (c *conn) nextPart() (m chunk.Message, err error) {
+	for {
+		if len(c.parts) > 0 {
+			m, c.parts = c.parts[0], c.parts[1:]
+			return m, nil
+		}
+		if m, err = c.next(); err != nil {
+			return m, err
+		}
+		switch {
+		case message.IsCommand(m.Type):
+			err = c.obeyPublishing(m)
+		case m.Type == message.TypeAggregate:
+			c.parts, err = message.Parts(m)
+			err = classify(err)
+		default:
+			return m, nil
+		}
+		if err != nil {
+			return m, err
 		}
 	}
 }
@@ -226,58 +226,51 @@ func (c *conn) obeyPublishing(m chunk.Message) error {
 	if err != nil {
 		return err
 	}
-	switch cmd.name {
+	switch cmd.Name {
 	case "FCUnpublish", "deleteStream", "closeStream":
 		c.ended.Store(true)
 		return io.EOF
 	}
+	return c.obeyAdmitted(cmd)
+}
+
+// obeyAdmitted handles what may be asked at any time.
+func (c *conn) obeyAdmitted(cmd message.Command) error {
 	action, err := c.obey(cmd)
 	if err == nil && action != 0 {
-		err = fmt.Errorf("%w: %s inside of a stream", ingest.ErrBadRequest, cmd.name)
+		err = fmt.Errorf("%w: %s inside of a stream", ingest.ErrBadRequest, cmd.Name)
 	}
 	return err
 }
 
-// next returns the next message that is not about the connection itself, and
-// acknowledges what has come (5.4.3).
+// next returns the next message that is not about the connection itself.
 func (c *conn) next() (chunk.Message, error) {
-	for {
-		m, err := c.chunks.ReadMessage()
-		if err != nil {
-			return m, classify(unexpected(err))
-		}
-		if n := c.chunks.Bytes(); n-c.acked >= c.ackWindow {
-			c.acked = n
-			if err := c.acknowledge(n); err != nil {
-				return m, err
-			}
-		}
-		if !isControl(m.Type) {
-			return m, nil
-		}
-		if err := c.obeyControl(m); err != nil {
-			return m, err
-		}
+	m, err := c.link.ReadMessage()
+	if err == io.EOF { // the peer may not just go away
+		err = io.ErrUnexpectedEOF
 	}
-}
-
-// unexpected is for where the encoder may not just go away.
-func unexpected(err error) error {
-	if err == io.EOF {
-		return io.ErrUnexpectedEOF
-	}
-	return err
+	return m, classify(err)
 }
 
 // classify wraps what a package below found into what the lifecycle knows.
 func classify(err error) error {
-	switch {
-	case errors.Is(err, media.ErrUnsupportedCodec), errors.Is(err, media.ErrBadConfig):
-		return err
-	case errors.Is(err, chunk.ErrTooLarge), errors.Is(err, amf0.ErrTooLarge), errors.Is(err, flv.ErrTooLarge):
-		return fmt.Errorf("%w: %w", ingest.ErrTooLarge, err)
-	case errors.Is(err, chunk.ErrMalformed), errors.Is(err, amf0.ErrMalformed), errors.Is(err, flv.ErrMalformed):
-		return fmt.Errorf("%w: %w", ingest.ErrBadRequest, err)
+	for _, known := range []error{media.ErrUnsupportedCodec, media.ErrBadConfig} {
+		if errors.Is(err, known) {
+			return err
+		}
 	}
-	return fmt.Errorf("RTMP: %w", err)
+	for _, tooLarge := range []error{chunk.ErrTooLarge, message.ErrTooLarge, amf0.ErrTooLarge, flv.ErrTooLarge} {
+		if errors.Is(err, tooLarge) {
+			return fmt.Errorf("%w: %w", ingest.ErrTooLarge, err)
+		}
+	}
+	for _, malformed := range []error{chunk.ErrMalformed, message.ErrMalformed, amf0.ErrMalformed, flv.ErrMalformed} {
+		if errors.Is(err, malformed) {
+			return fmt.Errorf("%w: %w", ingest.ErrBadRequest, err)
+		}
+	}
+	if err != nil {
+		err = fmt.Errorf("RTMP: %w", err)
+	}
+	return err
 }

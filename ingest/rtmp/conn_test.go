@@ -18,6 +18,7 @@ import (
 	"github.com/miju-live/miju/auth"
 	"github.com/miju-live/miju/ingest"
 	"github.com/miju-live/miju/ingest/rtmp/chunk"
+	"github.com/miju-live/miju/ingest/rtmp/message"
 	"github.com/miju-live/miju/media"
 	"github.com/miju-live/miju/media/mediatest"
 	"github.com/miju-live/miju/remux/amf0"
@@ -62,8 +63,8 @@ var dialects = []struct {
 		c.command("publish", 0, amf0.Null{}, amf0.String("alice"), amf0.String("live"))
 	}, func(c *client) { c.command("deleteStream", 0, amf0.Null{}, amf0.String("alice")) }, io.EOF},
 	{"all at once, and then only FIN", func(c *client) {
-		c.message(typeWindowAckSize, 0, 0, binary.BigEndian.AppendUint32(nil, windowSize))
-		c.message(typePeerBandwidth, 0, 0, append(binary.BigEndian.AppendUint32(nil, windowSize), 2))
+		c.message(message.TypeWindowAckSize, 0, 0, binary.BigEndian.AppendUint32(nil, message.WindowSize))
+		c.message(message.TypePeerBandwidth, 0, 0, append(binary.BigEndian.AppendUint32(nil, message.WindowSize), 2))
 		c.setChunkSize(65536)
 		c.command("connect", 1, connectObject("live/alice?token=s3cret"))
 		c.command("createStream", 2, amf0.Null{})
@@ -75,10 +76,10 @@ var dialects = []struct {
 			{amf0.String("createStream"), amf0.Number(2), amf0.Null{}},
 			{amf0.String("publish"), amf0.Number(3), amf0.Null{}, amf0.String("/alice?a=b&token=s3cret")},
 		} {
-			c.message(typeCommandAMF3, 0, 0, amf0.Append([]byte{0}, values...))
+			c.message(message.TypeCommandAMF3, 0, 0, amf0.Append([]byte{0}, values...))
 		}
 	}, func(c *client) {
-		c.message(typeCommandAMF3, 0, 0, amf0.Append([]byte{0}, amf0.String("closeStream"), amf0.Number(0), amf0.Null{}))
+		c.message(message.TypeCommandAMF3, 0, 0, amf0.Append([]byte{0}, amf0.String("closeStream"), amf0.Number(0), amf0.Null{}))
 	}, io.EOF},
 }
 
@@ -114,7 +115,7 @@ func TestDialectsOfEncoders(t *testing.T) {
 	}
 }
 
-func key(t *testing.T, s string) streamkey.Key {
+func key(t testing.TB, s string) streamkey.Key {
 	t.Helper()
 	k, err := streamkey.Parse(s)
 	if err != nil {
@@ -137,7 +138,7 @@ func TestH265InBothForms(t *testing.T) {
 func TestMetadataMarkedAsAMF3IsRead(t *testing.T) {
 	c, conn := admitted(t)
 	all := frames(mediatest.H264Track(1), 1)
-	c.message(typeDataAMF3, streamID, 0, append([]byte{0}, metadata(all[0].Set.Tracks)...))
+	c.message(message.TypeDataAMF3, streamID, 0, append([]byte{0}, metadata(all[0].Set.Tracks)...))
 	c.sendStream(all, flv.Enhanced)
 	receive(t, conn, all)
 	if _, complete := conn.Tracks(); !complete {
@@ -163,13 +164,13 @@ func connectIsAnswered(t *testing.T, enhanced bool) {
 	}
 	c.command("connect", 1, o)
 	var types []byte
-	for len(types) == 0 || types[len(types)-1] != typeCommandAMF0 {
+	for len(types) == 0 || types[len(types)-1] != message.TypeCommand {
 		m, err := c.in.ReadMessage()
 		if err != nil {
 			t.Fatal(err)
 		}
 		types = append(types, m.Type)
-		if m.Type != typeCommandAMF0 {
+		if m.Type != message.TypeCommand {
 			continue
 		}
 		values, err := amf0.Decode(m.Body)
@@ -186,7 +187,7 @@ func connectIsAnswered(t *testing.T, enhanced bool) {
 		}
 	}
 	// Set Chunk Size, between the two and the answer, is obeyed by the reader.
-	if want := []byte{typeWindowAckSize, typePeerBandwidth, typeCommandAMF0}; !bytes.Equal(types, want) {
+	if want := []byte{message.TypeWindowAckSize, message.TypePeerBandwidth, message.TypeCommand}; !bytes.Equal(types, want) {
 		t.Error(types)
 	}
 	c.tcp.Close()
@@ -197,9 +198,9 @@ func connectIsAnswered(t *testing.T, enhanced bool) {
 
 func TestPingsAreAnsweredAndBytesAcknowledged(t *testing.T) {
 	c, conn := admitted(t)
-	c.message(typeUserControl, 0, 0, []byte{0, 6, 0, 0, 0, 42})
-	c.message(typeUserControl, 0, 0, []byte{0, 99, 0}) // of no standard
-	c.message(typeWindowAckSize, 0, 0, []byte{0, 0, 0x20, 0})
+	c.message(message.TypeUserControl, 0, 0, []byte{0, 6, 0, 0, 0, 42})
+	c.message(message.TypeUserControl, 0, 0, []byte{0, 99, 0}) // of no standard
+	c.message(message.TypeWindowAckSize, 0, 0, []byte{0, 0, 0x20, 0})
 	all := frames(mediatest.H264Track(1), 30)
 	c.sendStream(all, flv.Enhanced)
 	receive(t, conn, all)
@@ -215,9 +216,9 @@ func TestPingsAreAnsweredAndBytesAcknowledged(t *testing.T) {
 			t.Fatal(err)
 		}
 		switch m.Type {
-		case typeUserControl:
+		case message.TypeUserControl:
 			pong = bytes.Equal(m.Body, []byte{0, 7, 0, 0, 0, 42})
-		case typeAck:
+		case message.TypeAck:
 			if n := binary.BigEndian.Uint32(m.Body); n < 8192 || !pong {
 				t.Error(n, pong)
 			}
@@ -277,7 +278,7 @@ var bad = []struct {
 	told string
 }{
 	{"a message of 16 MiB", []byte{3, 0, 0, 0, 0xff, 0xff, 0xff, 20, 0, 0, 0, 0}, ingest.ErrTooLarge, "_error"},
-	{"a command of 65 KiB", wire(make([]byte, maxCommand+1)), ingest.ErrTooLarge, "_error"},
+	{"a command of 65 KiB", wire(make([]byte, message.MaxCommand+1)), ingest.ErrTooLarge, "_error"},
 	{"AMF0 nested 14,000 deep", wire(append([]byte("\x02\x00\x07connect\x00\x00\x00\x00\x00\x00\x00\x00\x00"), bytes.Repeat([]byte("\x03\x00\x01a"), 14_000)...)), ingest.ErrTooLarge, "_error"},
 	{"AMF0 nested 100,000 deep", wire(append([]byte("\x02\x00\x07connect\x00\x00\x00\x00\x00\x00\x00\x00\x00"), bytes.Repeat([]byte("\x03\x00\x01a"), 100_000)...)), ingest.ErrTooLarge, "_error"},
 	{"a strict array of 2^31 elements", wire([]byte("\x02\x00\x07connect\x00\x00\x00\x00\x00\x00\x00\x00\x00\x0a\x80\x00\x00\x00\x05")), ingest.ErrBadRequest, "_error"},
@@ -294,7 +295,7 @@ var bad = []struct {
 }
 
 func wire(command []byte) []byte {
-	return chunk.Append(nil, 128, chunk.Message{ChunkStream: 3, Type: typeCommandAMF0, Body: command})
+	return chunk.Append(nil, 128, chunk.Message{ChunkStream: 3, Type: message.TypeCommand, Body: command})
 }
 
 func messageWire(typ byte, b []byte) []byte {
@@ -345,10 +346,10 @@ func TestBadInputInsideOfAStream(t *testing.T) {
 		{"script data of nonsense", flv.TypeScript, []byte("\xff"), ingest.ErrBadRequest},
 		{"metadata nested 50,000 deep", flv.TypeScript, append([]byte("\x02\x00\x0aonMetaData"), bytes.Repeat([]byte("\x03\x00\x01a"), 50_000)...), ingest.ErrTooLarge},
 		{"script data of 1 MiB", flv.TypeScript, append([]byte("\x02\x00\x01x"), make([]byte, 1<<20)...), ingest.ErrTooLarge},
-		{"an aggregate message", typeAggregate, []byte("xyz"), ingest.ErrBadRequest},
-		{"a command of 65 KiB", typeCommandAMF0, make([]byte, maxCommand+1), ingest.ErrTooLarge},
-		{"a command of nonsense", typeCommandAMF0, []byte("\xff"), ingest.ErrBadRequest},
-		{"a second publish", typeCommandAMF0, amf0.Append(nil, amf0.String("publish"), amf0.Number(9), amf0.Null{}, amf0.String("y")), ingest.ErrBadRequest},
+		{"an aggregate message", message.TypeAggregate, []byte("xyz"), ingest.ErrBadRequest},
+		{"a command of 65 KiB", message.TypeCommand, make([]byte, message.MaxCommand+1), ingest.ErrTooLarge},
+		{"a command of nonsense", message.TypeCommand, []byte("\xff"), ingest.ErrBadRequest},
+		{"a second publish", message.TypeCommand, amf0.Append(nil, amf0.String("publish"), amf0.Number(9), amf0.Null{}, amf0.String("y")), ingest.ErrBadRequest},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cl, conn := admitted(t)
@@ -405,7 +406,7 @@ func TestHandshakeEndsWithItsContext(t *testing.T) {
 func TestPeerThatDoesNotReadIsLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ours, theirs := net.Pipe()
-		conn := newConn(ours, DefaultConfig())
+		conn := newConn(ours, NewServer(DefaultConfig()), "rtmp")
 		done := ask(conn)
 		theirs.Write(append([]byte{3}, make([]byte, 1536)...))
 		began := time.Now()
@@ -413,7 +414,7 @@ func TestPeerThatDoesNotReadIsLeft(t *testing.T) {
 		if waited := time.Since(began); !errors.Is(got.err, os.ErrDeadlineExceeded) || waited != DefaultConfig().WriteTimeout {
 			t.Error(got.err, waited)
 		}
-		conn.phase = phasePublishing
+		conn.phase = phaseAdmitted
 		began = time.Now()
 		conn.Reject(ingest.ErrClosing)
 		if waited := time.Since(began); waited > time.Second {
@@ -472,12 +473,12 @@ func TestCloseEndsReadFrame(t *testing.T) {
 }
 
 func TestTakenPortIsNamed(t *testing.T) {
-	l, err := Listen(Config{Listen: "127.0.0.1:0"})
+	l, err := NewServer(Config{Listen: "127.0.0.1:0"}).Listen()
 	if err != nil {
 		t.Fatal(err)
 	}
 	addr := l.Addr().String()
-	if _, err := Listen(Config{Listen: addr}); !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), addr) {
+	if _, err := NewServer(Config{Listen: addr}).Listen(); !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), addr) {
 		t.Error(err)
 	}
 	l.Close()

@@ -36,7 +36,7 @@ func listen(t *testing.T) (address string, done <-chan received) {
 	t.Helper()
 	config := DefaultConfig()
 	config.Listen = "127.0.0.1:0"
-	l, err := Listen(config)
+	l, err := NewServer(config).Listen()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +149,7 @@ func TestFfmpegPublishes(t *testing.T) {
 func TestFfmpegIsToldWhyItIsRefused(t *testing.T) {
 	config := DefaultConfig()
 	config.Listen = "127.0.0.1:0"
-	l, err := Listen(config)
+	l, err := NewServer(config).Listen()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/miju-live/miju/ingest"
+	"github.com/miju-live/miju/ingest/rtmp/message"
 	"github.com/miju-live/miju/media"
 	"github.com/miju-live/miju/media/mediatest"
 	"github.com/miju-live/miju/remux/flv"
@@ -37,10 +38,10 @@ func FuzzSession(f *testing.F) {
 	whole := append(connectWire("live"), publishWire()...)
 	typ, b := sequenceHeader(mediatest.AACTrack(2), flv.Enhanced)
 	f.Add(append(whole, messageWire(typ, b)...))
-	f.Add(append(connectWire("live"), messageWire(typeUserControl, []byte{0, 6, 0, 0, 0, 42})...))
+	f.Add(append(connectWire("live"), messageWire(message.TypeUserControl, []byte{0, 6, 0, 0, 0, 42})...))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		shaken := append(append([]byte{3}, make([]byte, 2*1536)...), in...)
-		c := newConn(script{Reader: bytes.NewReader(shaken)}, DefaultConfig())
+		c := newConn(script{Reader: bytes.NewReader(shaken)}, NewServer(DefaultConfig()), "rtmp")
 		_, err := c.Handshake(context.Background())
 		for err == nil || errors.Is(err, streamkey.ErrInvalid) { // a name does not matter here
 			if err = c.Admit(); err != nil {

@@ -1,56 +1,103 @@
-// Package rtmp speaks RTMP with encoders (RTMP 1.0; Enhanced RTMP v2).
+// Package rtmp speaks RTMP with encoders and players (RTMP 1.0; Enhanced RTMP v2).
 package rtmp
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/miju-live/miju/ingest"
+	"github.com/miju-live/miju/ingest/rtmp/chunk"
 )
 
 // Config is what an operator sets.
 type Config struct {
-	Listen          string        `flag:"rtmp" group:"network" help:"TCP address for encoders that send RTMP; empty turns it off"`
-	MaxMessageKiB   int           `flag:"rtmp-max-message" group:"limits" help:"largest RTMP message, which is the largest coded picture, in KiB" min:"64" max:"16383"`
-	MaxChunkStreams int           `flag:"rtmp-max-chunk-streams" group:"limits" help:"RTMP chunk streams of one encoder; they use two to eight" min:"8" max:"65598"`
-	WriteTimeout    time.Duration `flag:"rtmp-write-timeout" group:"publishing" help:"close an RTMP encoder that does not read our answers for this long" min:"100ms" max:"1m"`
+	Listen           string        `flag:"rtmp" group:"network" help:"TCP address for encoders and players that speak RTMP; empty turns it off"`
+	ListenTLS        string        `flag:"rtmps" group:"network" help:"TCP address for those that speak RTMP over TLS, which needs --tls-cert and --tls-key; empty turns it off"`
+	Batch            time.Duration `flag:"rtmp-batch" group:"latency" help:"write to RTMP players at most this often; 0 is at every video frame. Longer costs less CPU and adds as much delay" min:"0s" max:"2s"`
+	MaxMessageKiB    int           `flag:"rtmp-max-message" group:"limits" help:"largest RTMP message, which is the largest coded picture, in KiB" min:"64" max:"16383"`
+	MaxUnfinishedMiB int           `flag:"rtmp-max-unfinished" group:"limits" help:"what all RTMP connections together may hold of messages that have begun and not ended, in MiB, lest peers that never end theirs use up the memory; the one that wants more is closed" min:"16" max:"65536"`
+	MaxChunkStreams  int           `flag:"rtmp-max-chunk-streams" group:"limits" help:"RTMP chunk streams of one encoder; they use two to eight" min:"8" max:"65598"`
+	WriteTimeout     time.Duration `flag:"rtmp-write-timeout" group:"publishing" help:"close an RTMP encoder or player that does not take what is sent to it for this long" min:"100ms" max:"1m"`
 }
 
 // DefaultConfig listens on port 1935. A picture may have 8 MiB, which one of
-// H.264 or H.265 in 2160p at 50 Mbit/s does not exceed.
+// H.264 or H.265 in 2160p at 50 Mbit/s does not exceed; a thousand encoders may
+// each be in the middle of one of 256 KiB.
 func DefaultConfig() Config {
-	return Config{Listen: ":1935", MaxMessageKiB: 8 << 10, MaxChunkStreams: 64, WriteTimeout: 5 * time.Second}
+	return Config{Listen: ":1935", MaxMessageKiB: 8 << 10, MaxUnfinishedMiB: 256, MaxChunkStreams: 64, WriteTimeout: 10 * time.Second}
 }
 
-// Listener brings the connections of encoders.
-type Listener struct {
+// Server is what all RTMP connections share: the settings, the budget of
+// unfinished messages and the counters. Its listeners bring the connections.
+type Server struct {
 	config Config
+	budget *chunk.Budget
+	played atomic.Uint64
+}
+
+// NewServer returns a server without listeners.
+func NewServer(c Config) *Server {
+	return &Server{config: c, budget: chunk.NewBudget(int64(c.MaxUnfinishedMiB) << 20)}
+}
+
+// Stats are the figures of a Server.
+type Stats struct {
+	// PlayedBytes went to players.
+	PlayedBytes uint64
+	// UnfinishedBytes are held by messages that have begun and not ended.
+	UnfinishedBytes int64
+}
+
+// Stats returns the figures of this moment.
+func (s *Server) Stats() Stats {
+	return Stats{PlayedBytes: s.played.Load(), UnfinishedBytes: s.budget.Used()}
+}
+
+// Listener brings the connections of encoders and players.
+type Listener struct {
+	server *Server
 	tcp    net.Listener
+	tls    *tls.Config // nil: RTMP without TLS
 }
 
 var _ ingest.Listener = (*Listener)(nil)
 
-// Listen opens the TCP port. A port that is taken is an error that wraps
-// syscall.EADDRINUSE.
-func Listen(c Config) (*Listener, error) {
-	tcp, err := net.Listen("tcp", c.Listen)
+// Listen opens the TCP port for RTMP. A port that is taken is an error that
+// wraps syscall.EADDRINUSE.
+func (s *Server) Listen() (*Listener, error) {
+	return s.listen("RTMP", s.config.Listen, nil)
+}
+
+// ListenTLS is Listen for RTMPS.
+func (s *Server) ListenTLS(t *tls.Config) (*Listener, error) {
+	return s.listen("RTMPS", s.config.ListenTLS, t)
+}
+
+func (s *Server) listen(what, address string, t *tls.Config) (*Listener, error) {
+	tcp, err := net.Listen("tcp", address)
 	if err != nil {
-		return nil, fmt.Errorf("RTMP listener on %s: %w", c.Listen, err)
+		return nil, fmt.Errorf("%s listener on %s: %w", what, address, err)
 	}
-	return &Listener{config: c, tcp: tcp}, nil
+	return &Listener{server: s, tcp: tcp, tls: t}, nil
 }
 
 // Addr returns the TCP address.
 func (l *Listener) Addr() net.Addr { return l.tcp.Addr() }
 
-// Accept waits for the next connection.
+// Accept waits for the next connection. The handshake of TLS comes with that
+// of RTMP.
 func (l *Listener) Accept() (ingest.Conn, error) {
 	c, err := l.tcp.Accept()
 	if err != nil {
 		return nil, fmt.Errorf("RTMP listener: %w", err)
 	}
-	return newConn(c, l.config), nil
+	if l.tls != nil {
+		return newConn(tls.Server(c, l.tls), l.server, "rtmps"), nil
+	}
+	return newConn(c, l.server, "rtmp"), nil
 }
 
 // Close ends Accept and leaves the connections open.

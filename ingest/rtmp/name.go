@@ -8,11 +8,11 @@ import (
 	"github.com/miju-live/miju/streamkey"
 )
 
-// parseName splits what an encoder calls its app and its stream into the
-// public key and the token: "live" and "alice?token=…", or the token behind
-// the app, or all of the path in the app. A wrong key is an error that wraps
+// parseName splits what a peer calls its app and its stream into the public key
+// and the token: "live" and "alice?token=…", or the token behind the app, or all
+// of the path in the app. A wrong key is an error that wraps
 // streamkey.ErrInvalid; it shows no token.
-func parseName(app, name string) (auth.Request, error) {
+func parseName(app, name string) (auth.Request, query, error) {
 	app, appQuery, _ := strings.Cut(app, "?")
 	name, nameQuery, _ := strings.Cut(name, "?")
 	app, name = strings.Trim(app, "/"), strings.TrimLeft(name, "/")
@@ -23,26 +23,29 @@ func parseName(app, name string) (auth.Request, error) {
 	case name == "":
 		path = app
 	}
-	token := queryToken(nameQuery)
-	if token == "" {
-		token = queryToken(appQuery)
-	}
+	q := query{nameQuery, appQuery}
 	key, err := streamkey.Parse(path)
-	return auth.Request{Key: key, Token: token}, err
+	return auth.Request{Key: key, Token: q.value("token")}, q, err
 }
 
-// queryToken reads the token of a query. A '+' stays one, as in base64, and
-// what is no right escape is taken as it is: encoders pass on what was typed.
-func queryToken(query string) string {
-	for part := range strings.SplitSeq(query, "&") {
-		value, ok := strings.CutPrefix(part, "token=")
-		if !ok {
-			continue
+// query is what stands behind the question marks of a name and of its app.
+type query [2]string
+
+// value reads a value, "" if there is none; the name's comes before the app's.
+// A '+' stays one, as in base64, and what is no right escape is taken as it is:
+// encoders pass on what was typed.
+func (q query) value(name string) string {
+	for _, behind := range q {
+		for part := range strings.SplitSeq(behind, "&") {
+			value, ok := strings.CutPrefix(part, name+"=")
+			if !ok || value == "" {
+				continue
+			}
+			if s, err := url.PathUnescape(value); err == nil {
+				return s
+			}
+			return value
 		}
-		if s, err := url.PathUnescape(value); err == nil {
-			return s
-		}
-		return value
 	}
 	return ""
 }

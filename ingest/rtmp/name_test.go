@@ -35,7 +35,7 @@ var names = []struct {
 func TestNames(t *testing.T) {
 	for _, c := range names {
 		t.Run(c.name, func(t *testing.T) {
-			r, err := parseName(c.app, c.stream)
+			r, _, err := parseName(c.app, c.stream)
 			if r.Key.String() != c.key || r.Token != c.token {
 				t.Errorf("%q, %q", r.Key, r.Token)
 			}
@@ -51,7 +51,7 @@ func FuzzNames(f *testing.F) {
 		f.Add(c.app, c.stream)
 	}
 	f.Fuzz(func(t *testing.T, app, name string) {
-		r, err := parseName(app, name+"?token=s3cret-s3cret")
+		r, _, err := parseName(app, name+"?token=s3cret-s3cret")
 		switch {
 		case err == nil && r.Key.IsZero(), err != nil && !errors.Is(err, streamkey.ErrInvalid):
 			t.Fatalf("%q, %v", r.Key, err)

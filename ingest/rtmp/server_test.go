@@ -18,14 +18,16 @@ import (
 func TestLifecycleOfPublishers(t *testing.T) {
 	config := DefaultConfig()
 	config.Listen = "127.0.0.1:0"
-	l, err := Listen(config)
+	l, err := NewServer(config).Listen()
 	if err != nil {
 		t.Fatal(err)
 	}
 	hub := stream.NewHub(stream.DefaultConfig(), nil)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	s := ingest.NewServer(ingest.DefaultConfig(), hub, auth.Open{}, slog.New(slog.DiscardHandler))
+	lifecycle := ingest.DefaultConfig()
+	lifecycle.Takeover = ingest.TakeoverReject
+	s := ingest.NewServer(lifecycle, hub, auth.Open{}, slog.New(slog.DiscardHandler))
 	serving, shutdown := context.WithCancel(ctx)
 	defer shutdown()
 	served := make(chan error, 1)
@@ -58,8 +60,8 @@ func TestLifecycleOfPublishers(t *testing.T) {
 		t.Error("the first ffmpeg ends as if all were well")
 	}
 	outcomes := s.Stats().Ended
-	if outcomes[ingest.Outcome{Protocol: "rtmp", Reason: ingest.ReasonBusy}] != 1 ||
-		outcomes[ingest.Outcome{Protocol: "rtmp", Reason: ingest.ReasonClosing, Admitted: true}] != 1 {
+	if outcomes[ingest.Outcome{Action: auth.Publish, Protocol: "rtmp", Reason: ingest.ReasonBusy}] != 1 ||
+		outcomes[ingest.Outcome{Action: auth.Publish, Protocol: "rtmp", Reason: ingest.ReasonClosing, Admitted: true}] != 1 {
 		t.Errorf("%v", outcomes)
 	}
 }

@@ -1,0 +1,242 @@
+package rtmp
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/miju-live/miju/ingest"
+	"github.com/miju-live/miju/ingest/rtmp/chunk"
+	"github.com/miju-live/miju/ingest/rtmp/message"
+	"github.com/miju-live/miju/media"
+	"github.com/miju-live/miju/remux/amf0"
+	"github.com/miju-live/miju/remux/flv"
+	"github.com/miju-live/miju/stream"
+)
+
+// closeGrace is how long a player may take for what is on its way when its time
+// is over.
+const closeGrace = time.Second
+
+// errLeft is how the reading side says that the player has gone.
+var errLeft = errors.New("the player has gone")
+
+func packingOf(hevc string) (flv.Packing, error) {
+	switch hevc {
+	case "", "enhanced":
+		return flv.Enhanced, nil
+	case "legacy":
+		return flv.Legacy, nil
+	}
+	return 0, fmt.Errorf("%w: hevc is %.20q, it may be enhanced or legacy", ingest.ErrBadRequest, hevc)
+}
+
+// Play sends s to the player. Another goroutine reads what it says meanwhile,
+// and is gone when Play returns.
+func (c *conn) Play(ctx context.Context, s *stream.Stream) error {
+	for _, t := range s.Tracks().Tracks {
+		if !flv.Carries(t.Codec) {
+			return fmt.Errorf("%w: RTMP cannot carry %s", media.ErrUnsupportedCodec, t.Codec)
+		}
+	}
+	c.phase = phaseAdmitted
+	c.answerPlay()
+	if err := c.link.Flush(0); err != nil {
+		return left(err)
+	}
+	playing, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stop := context.AfterFunc(playing, func() { c.link.EndBy(time.Now().Add(closeGrace)) })
+	defer stop()
+	var reading sync.WaitGroup
+	reading.Go(func() { cancel(c.obeyPlaying()) })
+
+	p := player{conn: c, stream: s}
+	err := p.run(playing)
+	if cause := context.Cause(playing); cause != nil {
+		err = cause
+	}
+	c.ended.Store(err == nil || errors.Is(err, errLeft))
+	c.socket.SetReadDeadline(time.Unix(1, 0))
+	reading.Wait()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return left(err)
+}
+
+// left makes nil of what the player's end of the connection is to its reader
+// and its writer. What remains is that it breaks a rule.
+func left(err error) error {
+	for _, broken := range []error{os.ErrDeadlineExceeded, ingest.ErrBadRequest, ingest.ErrTooLarge} {
+		if errors.Is(err, broken) {
+			return err
+		}
+	}
+	return nil
+}
+
+// obeyPlaying handles what a player says until it goes, and returns why.
+func (c *conn) obeyPlaying() error {
+	for {
+		m, err := c.next()
+		if err != nil {
+			return err
+		}
+		if !message.IsCommand(m.Type) {
+			continue
+		}
+		cmd, err := parseCommand(m)
+		if err != nil {
+			return err
+		}
+		switch cmd.Name {
+		case "closeStream", "deleteStream":
+			return errLeft
+		case "pause":
+			// A live stream goes on. Who pauses does not read, and is gone if
+			// that takes long.
+			what := "Unpause"
+			if cmd.True(1) {
+				what = "Pause"
+			}
+			c.status(message.Info("status", "NetStream."+what+".Notify", "The stream is live."))
+		case "seek":
+			// Players wait for this before they take anything, so it is said
+			// though there is one place in a live stream only.
+			c.status(message.Info("status", "NetStream.Seek.Notify", "The stream is live."))
+		case "receiveAudio", "receiveVideo": // it gets both: all players share what is sent
+		default:
+			if err := c.obeyAdmitted(cmd); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// answerPlay says that the stream begins (7.2.2.1), in the order that players
+// know from Flash's servers.
+func (c *conn) answerPlay() {
+	c.link.SetChunkSize(playChunkSize)
+	c.link.SendStreamBegin(streamID)
+	c.status(message.Info("status", "NetStream.Play.Reset", "Playing and resetting."))
+	c.status(message.Info("status", "NetStream.Play.Start", "Started playing."))
+	c.data(amf0.String("|RtmpSampleAccess"), amf0.Boolean(true), amf0.Boolean(true))
+}
+
+// sayGoodbye says that the stream has ended. Players differ in which of these
+// they heed.
+func (c *conn) sayGoodbye() error {
+	c.status(message.Info("status", "NetStream.Play.UnpublishNotify", "The stream has ended."))
+	c.link.SendStreamEOF(streamID)
+	c.data(amf0.String("onPlayStatus"), message.Info("status", "NetStream.Play.Complete", "The stream has ended."))
+	c.status(message.Info("status", "NetStream.Play.Stop", "The stream has ended."))
+	return c.link.Flush(0)
+}
+
+// player writes one stream to one conn.
+type player struct {
+	conn   *conn
+	stream *stream.Stream
+
+	begun        bool
+	video, audio *media.Track // as last sent; nil is not part of this answer
+	bufs         [][]byte
+}
+
+// run copies the stream until it ends (nil), ctx ends or the player fails.
+func (p *player) run(ctx context.Context) error {
+	reader := p.stream.NewReader(stream.ReaderOptions{Data: true, Wake: p.conn.server.config.Batch})
+	defer reader.Close()
+	var batch []*stream.Entry
+	for {
+		var err error
+		batch, err = reader.NextBatch(ctx, batch)
+		switch {
+		case err == io.EOF:
+			return p.conn.sayGoodbye()
+		case err != nil:
+			return err
+		}
+		for _, e := range batch {
+			p.append(e)
+		}
+		clear(batch) // an entry holds all later ones, and this may take long
+		n, err := p.conn.link.Write(p.bufs)
+		p.bufs = p.bufs[:0]
+		p.conn.server.played.Add(uint64(n))
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// append queues a frame, and what must come before it: metadata before the
+// first, a sequence header before the first of a changed track.
+func (p *player) append(e *stream.Entry) {
+	f := &e.Frame
+	if !p.begun {
+		p.begin(f)
+	}
+	if !flv.Carries(f.Track.Codec) {
+		return // another encoder has gone on with the stream
+	}
+	switch sent := p.sent(f.Track.Kind()); {
+	case sent == nil: // data
+	case *sent == nil: // a kind that was not announced
+		return
+	case *sent != f.Track:
+		if (*sent).Codec != f.Track.Codec || !bytes.Equal((*sent).Config, f.Track.Config) {
+			p.sequenceHeader(f.Track, f.DTS)
+		}
+		*sent = f.Track
+	}
+	p.bufs = append(p.bufs, chunks(e, p.conn.packing)...)
+}
+
+func (p *player) sent(k media.Kind) **media.Track {
+	switch k {
+	case media.KindVideo:
+		return &p.video
+	case media.KindAudio:
+		return &p.audio
+	}
+	return nil
+}
+
+// begin queues what stands before the first frame: metadata and sequence
+// headers, these with the first frame's time.
+func (p *player) begin(f *media.Frame) {
+	p.begun = true
+	p.video, p.audio = f.Set.First(media.KindVideo), f.Set.First(media.KindAudio)
+	var tracks []*media.Track
+	for _, t := range []*media.Track{p.video, p.audio} {
+		if t != nil {
+			tracks = append(tracks, t)
+		}
+	}
+	p.tag(flv.AppendMetadata(nil, tracks, p.conn.packing))
+	for _, t := range tracks {
+		p.sequenceHeader(t, f.DTS)
+	}
+}
+
+func (p *player) sequenceHeader(t *media.Track, dts time.Duration) {
+	p.tag(flv.AppendSequenceHeader(nil, t, dts, p.conn.packing))
+}
+
+// tag queues the bodies of tags as messages.
+func (p *player) tag(tags []byte) {
+	for len(tags) > 0 {
+		m := messageOfTag(tags)
+		n := tagHeader + int(tags[1])<<16 + int(tags[2])<<8 + int(tags[3])
+		m.Body = tags[tagHeader:n]
+		p.bufs = append(p.bufs, chunk.Append(nil, playChunkSize, m))
+		tags = tags[n+tagTrailer:]
+	}
+}
