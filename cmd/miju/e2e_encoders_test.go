@@ -68,10 +68,9 @@ func TestEncoders(t *testing.T) {
 	}
 	t.Run("GStreamer", func(t *testing.T) {
 		t.Parallel()
-		spawn(t, "gst-launch-1.0", "-q", "flvmux", "name=mux", "streamable=true", "!", "rtmp2sink", "location="+s.rtmpURL("gst"),
-			"videotestsrc", "is-live=true", "num-buffers=1200", "!", "video/x-raw,width=320,height=180,framerate=30/1", "!",
-			"x264enc", "tune=zerolatency", "speed-preset=ultrafast", "key-int-max=30", "!", "h264parse", "!", "mux.",
-			"audiotestsrc", "is-live=true", "!", "audioconvert", "!", "avenc_aac", "!", "aacparse", "!", "mux.")
+		spawn(t, "gst-launch-1.0", "-q", "filesrc", "location="+clipPath("h264-aac.flv"), "!", "flvdemux", "name=d",
+			"flvmux", "name=m", "streamable=true", "!", "rtmp2sink", "sync=true", "location="+s.rtmpURL("gst"),
+			"d.video", "!", "queue", "!", "h264parse", "!", "m.", "d.audio", "!", "queue", "!", "aacparse", "!", "m.")
 		s.waitLive(t, "gst")
 		s.plays(t, "gst", "video audio")
 	})
