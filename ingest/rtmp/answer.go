@@ -16,7 +16,7 @@ const (
 	// one chunk.
 	chunkSize = 4096
 	// streamID is the one message stream of a connection.
-	streamID = 1
+	streamID = message.StreamID
 	// The chunk streams of commands and of statuses.
 	csCommand = 3
 	csStatus  = 5

@@ -44,10 +44,7 @@ type conn struct {
 	// packing is the form of H.265 that a player asked for.
 	packing flv.Packing
 
-	demux flv.Demuxer
-	clock message.Clock
-	// parts are what is left of an aggregate.
-	parts []chunk.Message
+	frames message.Demuxer
 	// ended says that one side took its leave.
 	ended atomic.Bool
 }
@@ -78,7 +75,7 @@ func (c *conn) Protocol() string                  { return c.protocol }
 func (c *conn) RemoteAddr() net.Addr              { return c.socket.RemoteAddr() }
 func (c *conn) SetReadDeadline(t time.Time) error { return c.socket.SetReadDeadline(t) }
 
-func (c *conn) Tracks() (tracks []*media.Track, complete bool) { return c.demux.Tracks() }
+func (c *conn) Tracks() (tracks []*media.Track, complete bool) { return c.frames.Tracks() }
 
 // Close ends the connection. After a clean end it lets the peer go first, for a
 // moment: GStreamer takes it for a failure if we are gone between its
@@ -168,21 +165,7 @@ func (c *conn) Admit() error {
 // ReadFrame returns the next frame.
 func (c *conn) ReadFrame() (media.Frame, error) {
 	for {
-		m, err := c.nextPart()
-		if err != nil {
-			return media.Frame{}, err
-		}
-		var dts time.Duration
-		switch m.Type {
-		case message.TypeAudio, message.TypeVideo:
-			dts = c.clock.Time(m.Timestamp)
-		case message.TypeData:
-			dts = c.clock.Peek(m.Timestamp)
-		case message.TypeDataAMF3:
-			dts = c.clock.Peek(m.Timestamp)
-			m.Type, m.Body = message.TypeData, message.StripAMF3(m.Body)
-		}
-		f, ok, err := c.demux.Demux(m.Type, dts, m.Body)
+		f, ok, err := c.frames.Next()
 		if err != nil {
 			return media.Frame{}, classify(err)
 		}
@@ -190,31 +173,16 @@ func (c *conn) ReadFrame() (media.Frame, error) {
 			f.Arrival = time.Now()
 			return f, nil
 		}
-	}
-}
-
-// nextPart returns the next message that may be media, be it one of its own or
-// inside an aggregate, where no commands are looked for.
-func (c *conn) nextPart() (m chunk.Message, err error) {
-	for {
-		if len(c.parts) > 0 {
-			m, c.parts = c.parts[0], c.parts[1:]
-			return m, nil
-		}
-		if m, err = c.next(); err != nil {
-			return m, err
-		}
+		m, err := c.next()
 		switch {
+		case err != nil:
 		case message.IsCommand(m.Type):
 			err = c.obeyPublishing(m)
-		case m.Type == message.TypeAggregate:
-			c.parts, err = message.Parts(m)
-			err = classify(err)
 		default:
-			return m, nil
+			err = classify(c.frames.Add(m))
 		}
 		if err != nil {
-			return m, err
+			return media.Frame{}, err
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package rtmp
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -56,7 +55,7 @@ func (c *conn) Play(ctx context.Context, s *stream.Stream) error {
 	var reading sync.WaitGroup
 	reading.Go(func() { cancel(c.obeyPlaying()) })
 
-	p := player{conn: c, stream: s}
+	p := player{conn: c, stream: s, announce: message.Announcer{Packing: c.packing}}
 	err := p.run(playing)
 	if cause := context.Cause(playing); cause != nil {
 		err = cause
@@ -141,12 +140,10 @@ func (c *conn) sayGoodbye() error {
 
 // player writes one stream to one conn.
 type player struct {
-	conn   *conn
-	stream *stream.Stream
-
-	begun        bool
-	video, audio *media.Track // as last sent; nil is not part of this answer
-	bufs         [][]byte
+	conn     *conn
+	stream   *stream.Stream
+	announce message.Announcer
+	bufs     [][]byte
 }
 
 // run copies the stream until it ends (nil), ctx ends or the player fails.
@@ -176,67 +173,13 @@ func (p *player) run(ctx context.Context) error {
 	}
 }
 
-// append queues a frame, and what must come before it: metadata before the
-// first, a sequence header before the first of a changed track.
+// append queues a frame, and what must come before it.
 func (p *player) append(e *stream.Entry) {
-	f := &e.Frame
-	if !p.begun {
-		p.begin(f)
-	}
-	if !flv.Carries(f.Track.Codec) {
-		return // another encoder has gone on with the stream
-	}
-	switch sent := p.sent(f.Track.Kind()); {
-	case sent == nil: // data
-	case *sent == nil: // a kind that was not announced
-		return
-	case *sent != f.Track:
-		if (*sent).Codec != f.Track.Codec || !bytes.Equal((*sent).Config, f.Track.Config) {
-			p.sequenceHeader(f.Track, f.DTS)
-		}
-		*sent = f.Track
-	}
-	p.bufs = append(p.bufs, chunks(e, p.conn.packing)...)
-}
-
-func (p *player) sent(k media.Kind) **media.Track {
-	switch k {
-	case media.KindVideo:
-		return &p.video
-	case media.KindAudio:
-		return &p.audio
-	}
-	return nil
-}
-
-// begin queues what stands before the first frame: metadata and sequence
-// headers, these with the first frame's time.
-func (p *player) begin(f *media.Frame) {
-	p.begun = true
-	p.video, p.audio = f.Set.First(media.KindVideo), f.Set.First(media.KindAudio)
-	var tracks []*media.Track
-	for _, t := range []*media.Track{p.video, p.audio} {
-		if t != nil {
-			tracks = append(tracks, t)
-		}
-	}
-	p.tag(flv.AppendMetadata(nil, tracks, p.conn.packing))
-	for _, t := range tracks {
-		p.sequenceHeader(t, f.DTS)
-	}
-}
-
-func (p *player) sequenceHeader(t *media.Track, dts time.Duration) {
-	p.tag(flv.AppendSequenceHeader(nil, t, dts, p.conn.packing))
-}
-
-// tag queues the bodies of tags as messages.
-func (p *player) tag(tags []byte) {
-	for len(tags) > 0 {
-		m := messageOfTag(tags)
-		n := tagHeader + int(tags[1])<<16 + int(tags[2])<<8 + int(tags[3])
-		m.Body = tags[tagHeader:n]
+	before, ok := p.announce.Before(&e.Frame)
+	for _, m := range before {
 		p.bufs = append(p.bufs, chunk.Append(nil, playChunkSize, m))
-		tags = tags[n+tagTrailer:]
+	}
+	if ok {
+		p.bufs = append(p.bufs, chunks(e, p.conn.packing)...)
 	}
 }

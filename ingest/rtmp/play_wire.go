@@ -12,15 +12,9 @@ const (
 	// playChunkSize is the size of chunks that all players get, in bytes: nearly
 	// all frames are one chunk, so two slices. Flash knows 65536 at most.
 	playChunkSize = 60000
-	// The sizes of what stands around the body in an FLV tag, in bytes.
-	tagHeader, tagTrailer = 11, 4
-	// The chunk streams of sound and pictures; script data goes with statuses.
-	csAudio, csVideo = 4, 6
-	// smallBody is the body, in bytes, up to which a copy is cheaper than one
+	// smallFrame is the data, in bytes, up to which a copy is cheaper than one
 	// more piece in every player's writev.
-	smallBody = 1024
-	// maxBodyHead is the most that stands before a frame in its message's body.
-	maxBodyHead = 32
+	smallFrame = 1024
 )
 
 // wireForms has the shared wire form of each packing. Only H.265 differs by it.
@@ -45,29 +39,10 @@ func chunks(e *stream.Entry, p flv.Packing) [][]byte {
 }
 
 func chunksOf(f *media.Frame, p flv.Packing) [][]byte {
-	var head [tagHeader + maxBodyHead]byte
-	tag := flv.AppendFrameHead(head[:0], f, p)
-	m := messageOfTag(tag)
-	m.Body = tag[tagHeader:]
-	if len(f.Data) > smallBody {
+	m := message.OfFrame(f, p)
+	if len(f.Data) > smallFrame {
 		return chunk.Split(playChunkSize, m, f.Data)
 	}
 	m.Body = append(m.Body, f.Data...)
 	return [][]byte{chunk.Append(make([]byte, 0, chunk.MaxHead+len(m.Body)), playChunkSize, m)}
-}
-
-// messageOfTag returns the message that has the type and the timestamp of an
-// FLV tag's header.
-func messageOfTag(tag []byte) chunk.Message {
-	m := chunk.Message{
-		ChunkStream: csStatus, Type: tag[0], Stream: streamID,
-		Timestamp: uint32(tag[7])<<24 | uint32(tag[4])<<16 | uint32(tag[5])<<8 | uint32(tag[6]),
-	}
-	switch m.Type {
-	case message.TypeAudio:
-		m.ChunkStream = csAudio
-	case message.TypeVideo:
-		m.ChunkStream = csVideo
-	}
-	return m
 }
