@@ -2,18 +2,51 @@ package ingest
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/miju-live/miju/media"
 	"github.com/miju-live/miju/stream"
 )
 
+// maxProbeBytes bounds what a probe holds back: two seconds at 50 Mbit/s.
+const maxProbeBytes = 12 << 20
+
+// probe holds the first frames back until the tracks are known, so that a
+// stream never is live with half of them, and until each has brought a frame,
+// so that time zero is that of the earliest.
+type probe struct {
+	wait   time.Duration
+	frames []media.Frame
+	bytes  int
+}
+
+// ready adds a frame and reports whether the wait is over: the encoder's
+// promised tracks are all there, or the time or the bytes are used up.
+func (p *probe) ready(f media.Frame, conn Conn) bool {
+	p.frames = append(p.frames, f)
+	p.bytes += len(f.Data)
+	if f.Arrival.Sub(p.frames[0].Arrival) >= p.wait || p.bytes > maxProbeBytes {
+		return true
+	}
+	tracks, complete := conn.Tracks()
+	return complete && !slices.ContainsFunc(tracks, func(t *media.Track) bool {
+		return t.Kind() != media.KindData && !brings(p.frames, t.ID)
+	})
+}
+
+// brings reports whether one of frames is of a track.
+func brings(frames []media.Frame, id int) bool {
+	return slices.ContainsFunc(frames, func(f media.Frame) bool { return f.Track.ID == id })
+}
+
 // copyFrames reads frames and writes them to the hub, from the moment on that
 // the stream is ready. The cause of ctx says why it had to end.
 func (s *Server) copyFrames(ctx context.Context, conn Conn, pub *stream.Publisher, x *session) error {
 	p := probe{wait: s.config.Probe}
-	t := timeline{last: map[int]time.Duration{}}
-	defer func() { s.repairs.Add(t.repairs) }()
+	live := pub.Stream()
+	prev, newest := live.Tracks(), live.Newest()
+	t := newTimeline(pub.Write, s.repaired(x))
 	for {
 		if err := conn.SetReadDeadline(time.Now().Add(s.config.PublishTimeout)); err != nil {
 			return err
@@ -34,22 +67,32 @@ func (s *Server) copyFrames(ctx context.Context, conn Conn, pub *stream.Publishe
 				continue
 			}
 			tracks, _ := conn.Tracks()
-			prev := pub.Stream().Tracks()
-			if prev != nil {
-				p.dropUndecodable(tracks)
-			}
-			if len(p.frames) == 0 {
+			if !t.begin(p.frames, tracks, prev, newest) {
+				p.frames, p.bytes = p.frames[:0], 0
 				continue
 			}
-			t.begin(p.frames, tracks, prev, pub.Stream().Newest())
+			if c, ok := conn.(Promising); ok {
+				t.promise(c.Promised())
+			}
 			s.log.Info("stream is live", "stream", x.Key, "protocol", x.Protocol, "tracks", describe(t.set.Tracks))
 			for _, f := range p.frames {
-				t.write(pub, f)
+				t.write(f)
 			}
 			p.frames = nil
 			continue
 		}
-		t.write(pub, f)
+		t.write(f)
+	}
+}
+
+// repaired returns what counts a session's repairs and logs the first of each
+// kind.
+func (s *Server) repaired(x *session) func(Repair) {
+	return func(r Repair) {
+		s.repairs[r].Add(1)
+		if x.repairs[r].Add(1) == 1 {
+			s.log.Warn("the encoder's timestamps or tracks had to be repaired", append(x.attrs(), "repair", r.String())...)
+		}
 	}
 }
 

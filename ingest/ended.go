@@ -72,15 +72,15 @@ type Stats struct {
 	// Open is the number of connections now, admitted or not, without the
 	// Players that were admitted.
 	Open, Players int64
-	// TimestampRepairs counts frames whose timestamps had to be moved.
-	TimestampRepairs uint64
+	// Repairs counts what had to be done to publishers' frames, by kind.
+	Repairs map[Repair]uint64
 	// Ended counts the connections that ended, by outcome.
 	Ended map[Outcome]uint64
 }
 
 // Stats returns the counters of this moment.
 func (s *Server) Stats() Stats {
-	st := Stats{Open: s.open.Load(), Players: s.players.Load(), TimestampRepairs: s.repairs.Load(), Ended: map[Outcome]uint64{}}
+	st := Stats{Open: s.open.Load(), Players: s.players.Load(), Repairs: s.repairs.counts(), Ended: map[Outcome]uint64{}}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for k, v := range s.counts {

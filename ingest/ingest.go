@@ -104,6 +104,15 @@ type Measured interface {
 	Transport() Transport
 }
 
+// Promising is a Conn whose encoder announces tracks before it sends them.
+type Promising interface {
+	// Promised returns the tracks that were announced and whose configuration
+	// has not come: their ID and codec, their sample rate and channels if
+	// these were said, and no Config. Tracks whose codec is not known are
+	// left out.
+	Promised() []*media.Track
+}
+
 // Transport is how the network under a connection fares, from this side.
 type Transport struct {
 	// Latency is what was negotiated; 0 where the transport has none.

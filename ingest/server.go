@@ -62,7 +62,7 @@ type Server struct {
 	log    *slog.Logger
 
 	open, players atomic.Int64
-	repairs       atomic.Uint64
+	repairs       repairs
 
 	mu sync.Mutex
 	// publishers has the session that holds a key.

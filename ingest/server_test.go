@@ -153,6 +153,10 @@ func TestStreamIsLiveWhenThePromisedTracksCame(t *testing.T) {
 		c.tracks, c.complete = []*media.Track{s.Video, s.Audio}, true
 		b.conns <- c
 		b.send(c, s.Next())
+		if _, err := b.hub.Lookup(c.request.Key); !errors.Is(err, stream.ErrOffline) {
+			t.Fatal("live before there was a sound")
+		}
+		b.send(c, s.Next())
 		live, err := b.hub.Lookup(c.request.Key)
 		if err != nil || len(live.Tracks().Tracks) != 2 || !c.admitted {
 			t.Fatal(live, err)
@@ -278,70 +282,6 @@ func TestShutdownTellsPublishers(t *testing.T) {
 			t.Fatal(c.rejected, b.last(t))
 		}
 	})
-}
-
-func TestTimeline(t *testing.T) {
-	video, audio := mediatest.H264Track(1), mediatest.AACTrack(2)
-	ms := func(n int) time.Duration { return time.Duration(n) * time.Millisecond }
-	type in struct {
-		track        *media.Track
-		dts, pts, at int
-	}
-	for _, c := range []struct {
-		name    string
-		in      []in
-		want    []int // DTS in stream time
-		epoch   uint64
-		repairs uint64
-	}{
-		{"begins at zero", []in{{video, 1400, 1480, 0}, {video, 1433, 1433, 33}}, []int{0, 33}, 0, 0},
-		{"sound from before the first picture is left out", []in{{video, 1400, 1400, 0}, {audio, 1390, 1390, 5}, {audio, 1411, 1411, 10}}, []int{0, 11}, 0, 0},
-		{"equal and straggling DTS", []in{{video, 0, 0, 0}, {video, 0, 0, 33}, {video, -20, -20, 66}, {video, 100, 100, 100}}, []int{0, 1, 100}, 0, 1},
-		{"encoder counts anew", []in{{video, 100000, 100000, 0}, {video, 100033, 100033, 33}, {video, 0, 0, 66}, {audio, 3, 3, 70}, {video, 33, 33, 99}}, []int{0, 33, 66, 69, 99}, 1, 1},
-		{"PTS before DTS", []in{{video, 50, 10, 0}}, []int{0}, 0, 0},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			hub := stream.NewHub(stream.DefaultConfig(), nil)
-			key, err := streamkey.Join("live", "x")
-			if err != nil {
-				t.Fatal(err)
-			}
-			pub, err := hub.Publish(key, stream.Source{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			tl := timeline{last: map[int]time.Duration{}}
-			start := time.Now()
-			var r *stream.Reader
-			for i, f := range c.in {
-				frame := media.Frame{Track: f.track, DTS: ms(f.dts), PTS: ms(f.pts), RandomAccess: true, Arrival: start.Add(ms(f.at))}
-				if i == 0 {
-					tl.begin([]media.Frame{frame}, []*media.Track{f.track}, nil, 0)
-				}
-				tl.write(pub, frame)
-				if i == 0 {
-					r = pub.Stream().NewReader(stream.ReaderOptions{All: true, Wake: stream.WakeNow})
-					defer r.Close()
-				}
-			}
-			pub.Close()
-			var got []int
-			var epoch uint64
-			for {
-				e, err := r.Next(t.Context())
-				if err != nil {
-					break
-				}
-				if e.Frame.PTS < e.Frame.DTS || e.Frame.Set.Lookup(e.Frame.Track.ID) != e.Frame.Track {
-					t.Errorf("%+v", e.Frame)
-				}
-				got, epoch = append(got, int(e.Frame.DTS/time.Millisecond)), e.Frame.Set.Epoch
-			}
-			if fmt.Sprint(got) != fmt.Sprint(c.want) || epoch != c.epoch || tl.repairs != c.repairs {
-				t.Errorf("got %v, epoch %d, %d repairs", got, epoch, tl.repairs)
-			}
-		})
-	}
 }
 
 func TestDeadline(t *testing.T) {

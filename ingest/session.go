@@ -41,6 +41,8 @@ type session struct {
 	// left is closed once a publisher has let go of its stream.
 	left chan struct{}
 
+	repairs repairs
+
 	// replaced counts the live publishers that gave way one after the other
 	// down to this one, which holds its place until guarded.
 	replaced int
@@ -190,6 +192,8 @@ type Publishing struct {
 	Since      time.Time
 	// Transport is nil where the transport cannot be measured.
 	Transport *Transport
+	// Repairs counts what had to be done to its frames, by kind.
+	Repairs map[Repair]uint64
 }
 
 // Publishing returns the publisher of key, if there is one.
@@ -200,7 +204,7 @@ func (s *Server) Publishing(key streamkey.Key) (Publishing, bool) {
 	if x == nil {
 		return Publishing{}, false
 	}
-	p := Publishing{Protocol: x.Protocol, RemoteAddr: x.RemoteAddr, Since: x.since}
+	p := Publishing{Protocol: x.Protocol, RemoteAddr: x.RemoteAddr, Since: x.since, Repairs: x.repairs.counts()}
 	if m, ok := x.conn.(Measured); ok {
 		t := m.Transport()
 		p.Transport = &t

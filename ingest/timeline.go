@@ -5,128 +5,249 @@ import (
 	"time"
 
 	"github.com/miju-live/miju/media"
-	"github.com/miju-live/miju/stream"
 )
 
-// maxProbeBytes bounds what a probe holds back: two seconds at 50 Mbit/s.
-const maxProbeBytes = 12 << 20
+const (
+	// tick is the least that two frames of a track are apart: FLV and RTMP
+	// know nothing finer.
+	tick = time.Millisecond
+	// maxSeek bounds how long pictures of a resumed stream are left out for
+	// want of a random access point: some encoders never send one.
+	maxSeek = 10 * time.Second
+)
 
-// probe holds the first frames back until the tracks are known, so that a
-// stream never is live with half of them.
-type probe struct {
-	wait   time.Duration
-	frames []media.Frame
-	bytes  int
-}
-
-// ready adds a frame and reports whether the wait is over: the encoder's
-// promised tracks are all there, or the time or the bytes are used up.
-func (p *probe) ready(f media.Frame, conn Conn) bool {
-	p.frames = append(p.frames, f)
-	p.bytes += len(f.Data)
-	if f.Arrival.Sub(p.frames[0].Arrival) >= p.wait || p.bytes > maxProbeBytes {
-		return true
-	}
-	_, complete := conn.Tracks()
-	return complete
-}
-
-// dropUndecodable drops what comes before the first random access point of the
-// pictures. Viewers of a stream that goes on do not wait for one.
-func (p *probe) dropUndecodable(tracks []*media.Track) {
-	video := (&media.TrackSet{Tracks: tracks}).First(media.KindVideo)
-	if video == nil {
-		return
-	}
-	at := slices.IndexFunc(p.frames, func(f media.Frame) bool { return f.Track.ID == video.ID && f.RandomAccess })
-	if at < 0 {
-		at = len(p.frames)
-	}
-	p.frames = slices.Delete(p.frames, 0, at)
-}
-
-// backwards is the step back in DTS up to which a frame is taken for a
-// straggler; a larger one is an encoder that began to count anew.
-const backwards = time.Second
-
-// timeline turns a publisher's time into stream time: from zero on, DTS of
-// each track strictly rising, one offset for all tracks so that sound and
-// picture stay together. It makes the track sets.
+// timeline turns a publisher's time into stream time: from zero on, or on from
+// where the last publisher of the stream went; DTS of each track strictly
+// rising, one offset for all tracks so that sound and picture stay together.
+// It makes the track sets. It has no clock but the arrival of frames.
 type timeline struct {
-	set    *media.TrackSet
-	offset time.Duration
-	// last is the newest DTS by track ID, in stream time; newest that of all.
-	last   map[int]time.Duration
-	newest time.Duration
-	// floor is where this publisher began.
-	floor   time.Duration
-	arrival time.Time
-	repairs uint64
+	// out takes the frames in stream time.
+	out func(media.Frame)
+	// count takes what had to be repaired.
+	count func(Repair)
+
+	set   *media.TrackSet
+	lanes map[int]*lane
+	// offsets are those from the encoder's time to stream time that tracks
+	// had lately, the newest last.
+	offsets []time.Duration
+	// jumped is when the newest offset came up.
+	jumped time.Time
+	// floor is the stream time that all frames must be above.
+	floor time.Duration
+	// newest is the highest DTS of all tracks, which came at arrival; picture
+	// is the highest of video.
+	newest, picture time.Duration
+	arrival         time.Time
+	clock           clock
+	// seekUntil is when pictures need no random access point any more.
+	seekUntil time.Time
 }
 
-// resumeStep is how far behind the last frame of a stream its next publisher
-// goes on: about a frame, so that players that wait see no gap.
-const resumeStep = 40 * time.Millisecond
+// lane is one track on the timeline.
+type lane struct {
+	// source is the newest track as the connection has it, track as the
+	// stream has it.
+	source, track *media.Track
+	// in and arrival are of the newest frame, in the encoder's time; step is
+	// how far it was from the one before.
+	seen     bool
+	in, step time.Duration
+	arrival  time.Time
+	offset   time.Duration
+	// out is the newest DTS in stream time, written that there was one.
+	out     time.Duration
+	written bool
+	// delay is how late the track's frames are at least, by the clock.
+	delay least
+	// seeking is set until a resumed video track has a random access point.
+	seeking bool
+	sound   sound
+}
 
-// begin sets stream time at the earliest DTS of the first frames, which is
-// zero, or for a stream that prev and newest are left of follows these in a new
-// epoch. The media stood still with the encoder: the wall clock moves, not it.
-func (t *timeline) begin(frames []media.Frame, tracks []*media.Track, prev *media.TrackSet, newest time.Duration) {
-	first := frames[0].DTS
-	for _, f := range frames {
-		first = min(first, f.DTS)
-	}
-	start := time.Duration(0)
-	t.set = &media.TrackSet{Tracks: slices.Clone(tracks)}
+func newTimeline(out func(media.Frame), count func(Repair)) *timeline {
+	return &timeline{out: out, count: count, lanes: map[int]*lane{}}
+}
+
+// begin starts the timeline with the first frames, which write then takes, and
+// the tracks known by now. prev is what the stream was when its last publisher
+// went, newest the highest DTS of it; nil is a stream that begins. It returns
+// false if none of the frames is of use, so that others must be waited for.
+//
+// A resumed stream goes on behind newest, however long nobody published: media
+// time has stood still like the encoder, and a new epoch with an anchor of its
+// own tells the difference.
+func (t *timeline) begin(frames []media.Frame, tracks []*media.Track, prev *media.TrackSet, newest time.Duration) bool {
+	set := &media.TrackSet{Tracks: make([]*media.Track, 0, len(tracks))}
+	t.floor = -1
 	if prev != nil {
-		start = newest + resumeStep
-		t.set.Epoch = prev.Epoch + 1
+		set.Epoch = prev.Epoch + 1
+		t.floor = newest + tick - 1
+		if t.seekUntil.IsZero() {
+			t.seekUntil = frames[0].Arrival.Add(maxSeek)
+		}
 	}
-	t.floor, t.offset = start, start-first
-	t.set.Anchor.Wall = frames[0].Arrival.Add(-(frames[0].DTS + t.offset))
+	frames = t.playable(frames)
+	if len(frames) == 0 {
+		return false
+	}
+	first, start := earliest(frames)
+	offset := -first.DTS
+	if prev != nil {
+		offset += newest + max(tick, usualStep(first.Track))
+	}
+	t.offsets = []time.Duration{offset}
+	for _, track := range tracks {
+		l := t.lane(track)
+		l.sound.promised = !brings(frames, track.ID)
+		l.source, l.track = track, same(prev.Lookup(track.ID), track)
+		set.Tracks = append(set.Tracks, l.track)
+	}
+	slices.SortFunc(set.Tracks, byID)
+	t.newest, t.picture, t.arrival = t.floor, t.floor, frames[0].Arrival
+	t.clock = clock{start: start.Add(-offset), seen: frames[0].Arrival}
+	set.Anchor = t.clock.anchor()
+	t.set = set
+	return true
 }
 
-// write places f in stream time and in a track set and hands it to pub.
-func (t *timeline) write(pub *stream.Publisher, f media.Frame) {
-	f.DTS += t.offset
-	f.PTS += t.offset
-	last, seen := t.last[f.Track.ID]
+// playable returns the frames that will not be left out.
+func (t *timeline) playable(frames []media.Frame) []media.Frame {
+	kept, begun := make([]media.Frame, 0, len(frames)), map[int]bool{}
+	for _, f := range frames {
+		l := lane{seeking: t.seeks(f.Track) && !begun[f.Track.ID]}
+		if !t.skips(&l, &f) {
+			begun[f.Track.ID] = true
+			kept = append(kept, f)
+		}
+	}
+	return kept
+}
+
+// earliest returns the frame with the lowest DTS of those that share the first
+// one's time, and the wall-clock time of DTS zero by the frame that came with
+// the least delay.
+func earliest(frames []media.Frame) (*media.Frame, time.Time) {
+	zero := func(f *media.Frame) time.Time { return f.Arrival.Add(-f.DTS) }
+	ref := &frames[0]
+	for i := range frames {
+		if frames[i].Track.Kind() != media.KindData {
+			ref = &frames[i]
+			break
+		}
+	}
+	first, start := ref, zero(ref)
+	for i := range frames {
+		f := &frames[i]
+		if f.Track.Kind() == media.KindData || zero(f).Sub(zero(ref)).Abs() > maxSkew {
+			continue
+		}
+		if f.DTS < first.DTS {
+			first = f
+		}
+		if z := zero(f); z.Before(start) {
+			start = z
+		}
+	}
+	return first, start
+}
+
+// usualStep is how far the frames of a track are apart, 0 if it does not say.
+func usualStep(t *media.Track) time.Duration {
 	switch {
-	case seen && f.DTS < last-backwards:
-		t.restart(&f)
-	case f.DTS < t.floor: // sound from before the first picture
+	case t.FrameRate > 0:
+		return time.Duration(float64(time.Second) / t.FrameRate)
+	case t.Codec == media.AAC:
+		return media.AACFrameDuration(t)
+	}
+	return 0
+}
+
+func (t *timeline) lane(track *media.Track) *lane {
+	l := t.lanes[track.ID]
+	if l == nil {
+		l = &lane{out: t.floor, offset: t.offsets[len(t.offsets)-1], seeking: t.seeks(track)}
+		t.lanes[track.ID] = l
+	}
+	return l
+}
+
+// seeks reports whether a track waits for a random access point: in a resumed
+// stream, whose viewers have no picture that the next ones refer to.
+func (t *timeline) seeks(track *media.Track) bool {
+	return track.Kind() == media.KindVideo && !t.seekUntil.IsZero()
+}
+
+// skips reports whether f is a picture that nobody could decode.
+func (t *timeline) skips(l *lane, f *media.Frame) bool {
+	return l.seeking && !f.RandomAccess && f.Arrival.Before(t.seekUntil)
+}
+
+// write places f in stream time and in a track set and hands it on.
+func (t *timeline) write(f media.Frame) {
+	l := t.lane(f.Track)
+	if t.skips(l, &f) {
 		return
-	case seen && f.DTS <= last:
-		// A millisecond is the least that FLV can tell apart.
-		t.move(&f, last+time.Millisecond-f.DTS)
+	}
+	l.seeking = false
+	kind := f.Track.Kind()
+	if kind == media.KindData {
+		t.placeData(&f)
+	} else {
+		t.place(l, &f)
+	}
+	at := f.DTS
+	if kind == media.KindAudio && t.tooLate(l, &f) {
+		return
+	}
+	t.raise(l, &f)
+	l.out, l.written = f.DTS, true
+	t.adopt(l, f.Track)
+	if kind != media.KindData {
+		if f.DTS > t.newest {
+			t.newest, t.arrival = f.DTS, f.Arrival
+		}
+		if t.clock.observe(at, f.Arrival) {
+			set := *t.set
+			set.Anchor = t.clock.anchor()
+			t.set = &set
+		}
+	}
+	f.Track, f.Set = l.track, t.set
+	t.out(f)
+	if kind == media.KindVideo && f.DTS > t.picture {
+		t.picture = f.DTS
+		t.fill(&f)
+	}
+}
+
+// raise keeps DTS rising and PTS no less. A frame that is to be shown before
+// it is decoded is decoded sooner if that can be, so that its PTS is kept.
+func (t *timeline) raise(l *lane, f *media.Frame) {
+	low := t.floor + 1
+	if l.written {
+		low = l.out + tick
+	}
+	switch {
+	case f.DTS < low:
+		t.count(RepairNotRising)
+		f.DTS = low
+	case f.PTS < f.DTS:
+		t.count(RepairNegative)
+		f.DTS = max(f.PTS, low)
 	}
 	f.PTS = max(f.PTS, f.DTS)
-	t.last[f.Track.ID] = f.DTS
-	t.newest, t.arrival = max(t.newest, f.DTS), f.Arrival
-	if t.set.Lookup(f.Track.ID) != f.Track {
-		t.set = withTrack(t.set, f.Track)
+}
+
+// adopt puts the connection's track into the set if it is news.
+func (t *timeline) adopt(l *lane, track *media.Track) {
+	if l.source == track && l.track != nil && t.set.Lookup(track.ID) == l.track {
+		return
 	}
-	f.Set = t.set
-	pub.Write(f)
-}
-
-// restart begins a new epoch in which f follows the newest frame by the time
-// that really passed between the two.
-func (t *timeline) restart(f *media.Frame) {
-	passed := max(f.Arrival.Sub(t.arrival), time.Millisecond)
-	shift := t.newest + passed - f.DTS
-	t.offset += shift
-	t.move(f, shift)
-	set := *t.set
-	set.Epoch++
-	set.Anchor.Wall = f.Arrival.Add(-f.DTS)
-	t.set = &set
-}
-
-func (t *timeline) move(f *media.Frame, by time.Duration) {
-	f.DTS += by
-	f.PTS += by
-	t.repairs++
+	l.source = track
+	if l.track = same(t.set.Lookup(track.ID), track); t.set.Lookup(track.ID) != l.track {
+		t.set = withTrack(t.set, l.track)
+	}
 }
 
 // withTrack returns a set in which track replaces the one of its ID, or is added.
@@ -139,6 +260,8 @@ func withTrack(s *media.TrackSet, track *media.Track) *media.TrackSet {
 		}
 	}
 	set.Tracks = append(set.Tracks, track)
-	slices.SortFunc(set.Tracks, func(a, b *media.Track) int { return a.ID - b.ID })
+	slices.SortFunc(set.Tracks, byID)
 	return &set
 }
+
+func byID(a, b *media.Track) int { return a.ID - b.ID }

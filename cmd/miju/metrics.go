@@ -35,7 +35,9 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	m.counter("miju_ingest_bytes_total", "Coded bytes that publishers brought to live streams.", hub.Bytes)
 	m.gauge("miju_publisher_connections", "Connections of encoders that are open, admitted or not.", float64(publishers.Open))
 	m.gauge("miju_players", "RTMP and SRT players that are connected.", float64(publishers.Players))
-	m.counter("miju_timestamp_repairs_total", "Frames whose timestamps had to be moved.", publishers.TimestampRepairs)
+	for r, n := range publishers.Repairs {
+		m.counter("miju_repairs_total", "What had to be done to frames of publishers whose timestamps or tracks were broken, by kind.", n, "kind", r.String())
+	}
 	m.gauge("miju_rtmp_unfinished_bytes", "Bytes held by RTMP messages that have begun and not ended.", float64(c.rtmpServer.Stats().UnfinishedBytes))
 	for o, n := range publishers.Ended {
 		if o.Action == auth.Play {

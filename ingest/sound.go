@@ -1,0 +1,125 @@
+package ingest
+
+import (
+	"time"
+
+	"github.com/miju-live/miju/media"
+)
+
+const (
+	// patience is by how much more than usual sound may be behind the picture
+	// before silence takes its place. Players have stopped by then, or are
+	// about to.
+	patience = time.Second
+	// maxLag bounds how far behind the picture sound is still waited for.
+	maxLag = 10 * time.Second
+)
+
+// sound keeps a track of sound going while pictures come and it does not:
+// players that have both wait for both.
+type sound struct {
+	// promised says that the track was announced and that no frame of it came.
+	promised bool
+	// silent is set while silence takes the place of what does not come, which
+	// reached up to filled; the first silent frame was at from, sent of them
+	// came.
+	silent       bool
+	from, filled time.Duration
+	sent         int
+	// ahead is how far the track is ahead of the picture at least: less than
+	// nothing, since what comes later than the picture is behind.
+	ahead least
+
+	of            *media.Track // what frame is made for
+	frame         []byte
+	samples, rate int
+}
+
+// at returns the stream time of the next silent frame, counted from one point:
+// rounding does not add up.
+func (s *sound) at() time.Duration {
+	n, rate := time.Duration(s.sent)*time.Duration(s.samples), time.Duration(s.rate)
+	return s.from + n/rate*time.Second + n%rate*time.Second/rate
+}
+
+// lag is how far the sound is behind the picture when all is well.
+func (s *sound) lag() time.Duration { return min(max(0, -s.ahead.value), maxLag) }
+
+// promise adds tracks that the encoder announced and of which nothing has come
+// to those of begin, as far as silence can take their place.
+func (t *timeline) promise(tracks []*media.Track) {
+	for _, p := range tracks {
+		if p.Codec != media.AAC || t.set.Lookup(p.ID) != nil {
+			continue
+		}
+		track, err := media.NewSilentAACTrack(p.ID, p.SampleRate, p.Channels)
+		if err != nil {
+			continue
+		}
+		l := t.lane(track)
+		l.sound.promised = true
+		t.adopt(l, track)
+	}
+}
+
+// tooLate takes a frame of sound and reports whether it belongs before the
+// stream's beginning, or where silence stands. Either way the sound has come.
+func (t *timeline) tooLate(l *lane, f *media.Frame) bool {
+	s := &l.sound
+	s.promised, s.silent = false, false
+	if t.picture > t.floor {
+		s.ahead.add(f.DTS-t.picture, f.Arrival)
+	}
+	if s.sent == 0 {
+		return !l.written && f.DTS <= t.floor
+	}
+	if f.DTS >= s.filled+tick {
+		return false
+	}
+	t.count(RepairLateSound)
+	return true
+}
+
+// fill brings the tracks of sound that do not come up to a picture.
+func (t *timeline) fill(picture *media.Frame) {
+	for _, track := range t.set.Tracks {
+		if track.Kind() == media.KindAudio {
+			t.fillTrack(t.lane(track), picture)
+		}
+	}
+}
+
+func (t *timeline) fillTrack(l *lane, picture *media.Frame) {
+	s := &l.sound
+	until := picture.DTS - s.lag()
+	if !s.silent && !s.promised && until-l.out <= patience {
+		return
+	}
+	if s.of != l.track {
+		s.of = l.track
+		s.frame, s.samples, s.rate = media.Silence(l.track)
+		s.from, s.sent = 0, 0
+	}
+	if s.frame == nil {
+		return
+	}
+	if s.sent == 0 || !s.silent || until-s.at() > maxLag {
+		s.from, s.sent = max(l.out+usualStep(l.track), until-patience), 0
+		if !l.written {
+			s.from = max(t.floor+1, until)
+		}
+	}
+	if !s.silent {
+		s.silent = true
+		t.count(RepairSilence)
+	}
+	for s.at() <= until {
+		at := s.at()
+		s.sent++
+		s.filled, l.out, l.written = at, at, true
+		t.out(media.Frame{
+			Track: l.track, Set: t.set, DTS: at, PTS: at,
+			RandomAccess: true, Data: s.frame, Arrival: picture.Arrival,
+		})
+	}
+}
