@@ -68,7 +68,7 @@ wins over the environment, the environment over the file.`,
 			return err
 		},
 	}
-	root.AddCommand(serve, check, version)
+	root.AddCommand(serve, check, version, benchCommand())
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.Flags().AddFlagSet(serve.Flags())
 	root.RunE = serve.RunE
