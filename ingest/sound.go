@@ -29,6 +29,9 @@ type sound struct {
 	// ahead is how far the track is ahead of the picture at least: less than
 	// nothing, since what comes later than the picture is behind.
 	ahead least
+	// missed is how much of the pictures has come since the newest sound, less
+	// what is missing of them, too.
+	missed time.Duration
 
 	of            *media.Track // what frame is made for
 	frame         []byte
@@ -66,7 +69,7 @@ func (t *timeline) promise(tracks []*media.Track) {
 // stream's beginning, or where silence stands. Either way the sound has come.
 func (t *timeline) tooLate(l *lane, f *media.Frame) bool {
 	s := &l.sound
-	s.promised, s.silent = false, false
+	s.promised, s.silent, s.missed = false, false, 0
 	if t.picture > t.floor {
 		s.ahead.add(f.DTS-t.picture, f.Arrival)
 	}
@@ -80,19 +83,22 @@ func (t *timeline) tooLate(l *lane, f *media.Frame) bool {
 	return true
 }
 
-// fill brings the tracks of sound that do not come up to a picture.
-func (t *timeline) fill(picture *media.Frame) {
+// fill brings the tracks of sound that do not come up to a picture, which is
+// step behind the one before.
+func (t *timeline) fill(picture *media.Frame, step time.Duration) {
 	for _, track := range t.set.Tracks {
 		if track.Kind() == media.KindAudio {
-			t.fillTrack(t.lane(track), picture)
+			t.fillTrack(t.lane(track), picture, step)
 		}
 	}
 }
 
-func (t *timeline) fillTrack(l *lane, picture *media.Frame) {
+func (t *timeline) fillTrack(l *lane, picture *media.Frame, step time.Duration) {
 	s := &l.sound
 	until := picture.DTS - s.lag()
-	if !s.silent && !s.promised && until-l.out <= patience {
+	// After a pause of the whole encoder sound is not missing but about to come.
+	s.missed += min(step, patience/4)
+	if !s.silent && !s.promised && (until-l.out <= patience || s.missed < patience) {
 		return
 	}
 	if s.of != l.track {

@@ -216,8 +216,9 @@ func (t *timeline) write(f media.Frame) {
 	f.Track, f.Set = l.track, t.set
 	t.out(f)
 	if kind == media.KindVideo && f.DTS > t.picture {
+		step := f.DTS - t.picture
 		t.picture = f.DTS
-		t.fill(&f)
+		t.fill(&f, step)
 	}
 }
 
