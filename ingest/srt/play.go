@@ -45,9 +45,9 @@ var (
 
 // feed brings a stream as MPEG-TS.
 type feed interface {
-	// Next waits and returns slices of whole packets. io.EOF is the end.
-	Next(ctx context.Context) ([][]byte, error)
-	Close()
+	// Next waits and returns slices of whole packets, in the buffer of bufs,
+	// which it overwrites. io.EOF is the end.
+	Next(ctx context.Context, bufs [][]byte) ([][]byte, error)
 }
 
 // play admits the player and sends it what f brings. It returns nil when the
@@ -127,8 +127,10 @@ type sender struct {
 
 // copy sends until f ends.
 func (o *sender) copy(ctx context.Context, s *stream.Stream, f feed) error {
+	var batch [][]byte
 	for {
-		batch, err := f.Next(ctx)
+		var err error
+		batch, err = f.Next(ctx, batch)
 		if err == io.EOF {
 			return o.drain(ctx)
 		}

@@ -33,7 +33,7 @@ type script struct {
 	taken   int
 }
 
-func (s *script) Next(ctx context.Context) ([][]byte, error) {
+func (s *script) Next(ctx context.Context, bufs [][]byte) ([][]byte, error) {
 	if len(s.batches) == 0 {
 		return nil, io.EOF
 	}
@@ -46,10 +46,8 @@ func (s *script) Next(ctx context.Context) ([][]byte, error) {
 	if !s.endless || len(s.batches) > 1 {
 		s.batches = s.batches[1:]
 	}
-	return [][]byte{b[:188], b[188:]}, nil
+	return append(bufs[:0], b[:188], b[188:]), nil
 }
-
-func (s *script) Close() {}
 
 // cut makes batches of a transport stream: the first share of it at once, the
 // rest in so many parts that are no multiples of an SRT payload.
