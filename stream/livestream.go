@@ -50,16 +50,6 @@ func (s *Stream) Tracks() *media.TrackSet { return s.log.set.Load() }
 // that resumes the stream goes on.
 func (s *Stream) Newest() time.Duration { return time.Duration(s.log.newest.Load()) }
 
-// Now returns the stream time of this moment, by the stream's anchor: what
-// an encoder without delay would be sending now.
-func (s *Stream) Now() time.Duration {
-	set := s.Tracks()
-	if set == nil {
-		return 0
-	}
-	return max(0, time.Since(set.Anchor.Wall))
-}
-
 // live reports whether the stream was ever written to. It is also true for a
 // moment after its end, when the hub has dropped it.
 func (s *Stream) live() bool { return s.log.set.Load() != nil }

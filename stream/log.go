@@ -90,10 +90,12 @@ func (l *log) append(f media.Frame) {
 		l.mu.Unlock()
 		return
 	}
-	setChanged := l.set.Load() != f.Set
-	if setChanged {
+	set, tracksChanged := l.set.Load(), false
+	if set != f.Set {
 		l.set.Store(f.Set)
-		l.dropStarts(f.Set)
+		if tracksChanged = !sameTracks(set, f.Set); tracksChanged {
+			l.dropStarts(f.Set)
+		}
 	}
 	if int64(f.DTS) > l.newest.Load() {
 		l.newest.Store(int64(f.DTS))
@@ -102,7 +104,7 @@ func (l *log) append(f media.Frame) {
 	prev.next.Store(n)
 	l.tail.Store(n)
 	for _, w := range l.wakes {
-		if setChanged || w.due(&n.Frame) {
+		if tracksChanged || w.due(&n.Frame) {
 			w.wake(n)
 		}
 	}
