@@ -27,8 +27,6 @@ const (
 	Version = 3
 	// smallBuffer is for what is said before media flows, and by players.
 	smallBuffer = 4 << 10
-	// keptOut is how much room for answers is kept when they are sent.
-	keptOut = 1 << 10
 	// recordSize is what goes into one record of TLS.
 	recordSize = 16 << 10
 	// csControl is the chunk stream of control messages (5.4).
@@ -50,9 +48,14 @@ type Conn struct {
 	// endBy, in Unix nanoseconds, is the latest deadline of writes once set.
 	endBy atomic.Int64
 
-	mu      sync.Mutex // of what follows and of the socket's sending side
+	// out is what has gathered. Nobody waits for the peer with mu held.
+	mu      sync.Mutex
 	out     []byte
 	outSize int
+
+	// sending guards the socket's sending side. Whoever has it sends what has
+	// gathered meanwhile before letting it go.
+	sending sync.Mutex
 	bufs    net.Buffers
 	record  *bufio.Writer // nil where the socket takes many slices at once
 }
@@ -80,12 +83,15 @@ func (c *Conn) Expect(limits chunk.Limits, buffer int) {
 }
 
 // flushReader reads from the peer, and before it waits sends what the peer
-// waits for.
+// waits for. If somebody sends already, reading goes on beside that: the peer
+// may wait for it.
 type flushReader struct{ c *Conn }
 
 func (r flushReader) Read(b []byte) (int, error) {
-	if err := r.c.Flush(0); err != nil {
-		return 0, err
+	if r.c.sending.TryLock() {
+		if err := r.c.finish(r.c.timeout); err != nil {
+			return 0, err
+		}
 	}
 	return r.c.net.Read(b)
 }
@@ -218,40 +224,63 @@ func (c *Conn) SetChunkSize(n int) {
 // Flush writes what has gathered, within the timeout, or that of the Conn if it
 // is 0.
 func (c *Conn) Flush(timeout time.Duration) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	if timeout == 0 {
 		timeout = c.timeout
 	}
-	return c.flush(timeout)
+	c.sending.Lock()
+	return c.finish(timeout)
 }
 
-func (c *Conn) flush(timeout time.Duration) error {
-	if len(c.out) == 0 {
+// finish sends what has gathered and lets go of sending.
+func (c *Conn) finish(timeout time.Duration) error {
+	for {
+		c.mu.Lock()
+		if len(c.out) == 0 {
+			c.sending.Unlock() // before anybody can add to it
+			c.mu.Unlock()
+			return nil
+		}
+		c.mu.Unlock()
+		if err := c.sendOut(timeout); err != nil {
+			c.sending.Unlock()
+			return err
+		}
+	}
+}
+
+// sendOut sends what has gathered, with sending held.
+func (c *Conn) sendOut(timeout time.Duration) error {
+	c.mu.Lock()
+	out := c.out
+	c.out = nil
+	c.mu.Unlock()
+	if len(out) == 0 {
 		return nil
 	}
-	defer func() {
-		if c.out = c.out[:0]; cap(c.out) > keptOut {
-			c.out = nil
-		}
-	}()
 	if err := c.setDeadline(timeout); err != nil {
 		return err
 	}
-	_, err := c.net.Write(c.out)
+	_, err := c.net.Write(out)
 	return err
 }
 
 // Write writes bytes that are chunks already, of the size that was set, behind
 // what has gathered. It clears bufs and does not keep them. The timeout is for
 // all of them.
-func (c *Conn) Write(bufs [][]byte) (int64, error) {
+func (c *Conn) Write(bufs [][]byte) (n int64, err error) {
 	defer clear(bufs)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err := c.flush(c.timeout); err != nil {
-		return 0, err
+	c.sending.Lock()
+	if err = c.sendOut(c.timeout); err == nil {
+		n, err = c.send(bufs)
 	}
+	if err != nil {
+		c.sending.Unlock()
+		return n, err
+	}
+	return n, c.finish(c.timeout)
+}
+
+func (c *Conn) send(bufs [][]byte) (int64, error) {
 	if err := c.setDeadline(c.timeout); err != nil {
 		return 0, err
 	}
@@ -261,12 +290,12 @@ func (c *Conn) Write(bufs [][]byte) (int64, error) {
 		c.bufs = nil
 		return n, err
 	}
-	return c.writeRecords(bufs)
+	return c.sendRecords(bufs)
 }
 
-// writeRecords is for sockets that would take each slice for a write of its
+// sendRecords is for sockets that would take each slice for a write of its
 // own, as TLS does.
-func (c *Conn) writeRecords(bufs [][]byte) (n int64, err error) {
+func (c *Conn) sendRecords(bufs [][]byte) (n int64, err error) {
 	if c.record == nil {
 		c.record = bufio.NewWriterSize(c.net, recordSize)
 	}
