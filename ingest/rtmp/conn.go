@@ -60,7 +60,10 @@ const (
 	phaseAdmitted               // publishing or playing
 )
 
-var _ ingest.Player = (*conn)(nil)
+var (
+	_ ingest.Player    = (*conn)(nil)
+	_ ingest.Promising = (*conn)(nil)
+)
 
 func newConn(socket net.Conn, s *Server, protocol string) *conn {
 	// Nobody is admitted yet, so nobody sends pictures.
@@ -74,6 +77,9 @@ func newConn(socket net.Conn, s *Server, protocol string) *conn {
 func (c *conn) Protocol() string                  { return c.protocol }
 func (c *conn) RemoteAddr() net.Addr              { return c.socket.RemoteAddr() }
 func (c *conn) SetReadDeadline(t time.Time) error { return c.socket.SetReadDeadline(t) }
+
+// Promised returns what onMetaData announced and has not come.
+func (c *conn) Promised() []*media.Track { return c.demux.Promised() }
 
 func (c *conn) Tracks() (tracks []*media.Track, complete bool) { return c.frames.Tracks() }
 

@@ -5,9 +5,12 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -16,6 +19,7 @@ import (
 	"github.com/miju-live/miju/ingest"
 	"github.com/miju-live/miju/ingest/rtmp/chunk"
 	"github.com/miju-live/miju/ingest/rtmp/message"
+	"github.com/miju-live/miju/media"
 	"github.com/miju-live/miju/media/mediatest"
 	"github.com/miju-live/miju/remux/amf0"
 	"github.com/miju-live/miju/stream"
@@ -33,10 +37,11 @@ type house struct {
 
 func newHouse(t testing.TB, change ...func(*Config)) *house {
 	t.Helper()
-	return newHouseTLS(t, nil, change...)
+	return openHouse(t, nil, ingest.DefaultConfig(), change...)
 }
 
-func newHouseTLS(t testing.TB, secure *tls.Config, change ...func(*Config)) *house {
+// openHouse serves RTMPS if secure is not nil.
+func openHouse(t testing.TB, secure *tls.Config, lifecycle ingest.Config, change ...func(*Config)) *house {
 	t.Helper()
 	config := DefaultConfig()
 	config.Listen, config.ListenTLS = "127.0.0.1:0", "127.0.0.1:0"
@@ -44,16 +49,16 @@ func newHouseTLS(t testing.TB, secure *tls.Config, change ...func(*Config)) *hou
 		f(&config)
 	}
 	h := &house{Server: NewServer(config), hub: stream.NewHub(stream.DefaultConfig(), nil)}
-	open := h.Listen
+	l, err := h.Listen()
 	if secure != nil {
-		open = func() (*Listener, error) { return h.ListenTLS(secure) }
+		l.Close()
+		l, err = h.ListenTLS(secure)
 	}
-	l, err := open()
 	if err != nil {
 		t.Fatal(err)
 	}
 	h.addr = l.Addr().String()
-	h.ingest = ingest.NewServer(ingest.DefaultConfig(), h.hub, auth.Open{}, slog.New(slog.DiscardHandler))
+	h.ingest = ingest.NewServer(lifecycle, h.hub, auth.Open{}, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(context.Background())
 	var serving sync.WaitGroup
 	serving.Go(func() {
@@ -224,5 +229,221 @@ func TestPlayBeginsWithHeadersAndARandomAccessPoint(t *testing.T) {
 			p := h.player(t, "x"+c.query)
 			p.expectLines(append(slices.Clone(beginning), c.want...)...)
 		})
+	}
+}
+
+// The end of a stream is told in every way that players know.
+func TestPlayEndsWithTheStream(t *testing.T) {
+	h := newHouse(t)
+	pub := h.publish(t, "live/x")
+	source := &mediatest.Source{Audio: mediatest.AACTrack(2)}
+	pub.Write(source.Next())
+	p := h.player(t, "x")
+	p.expectLines(append(slices.Clone(beginning), "8:af 00", "8:af 01")...)
+	pub.Close()
+	p.expectLines(
+		"onStatus NetStream.Play.UnpublishNotify",
+		"control 00 01 00 00 00 01",
+		"onPlayStatus NetStream.Play.Complete",
+		"onStatus NetStream.Play.Stop",
+	)
+	p.tcp.Close()
+	h.outcome(t, ingest.Outcome{Action: auth.Play, Protocol: "rtmp", Reason: ingest.ReasonEnded, Admitted: true})
+}
+
+// What players say meanwhile is answered as by servers of live streams, and
+// ends nothing.
+func TestPlayersSayThings(t *testing.T) {
+	h := newHouse(t)
+	pub := h.publish(t, "live/x")
+	source := &mediatest.Source{Audio: mediatest.AACTrack(2)}
+	pub.Write(source.Next())
+	p := h.player(t, "x")
+	p.expectLines(append(slices.Clone(beginning), "8:af 00", "8:af 01")...)
+	say := func(name string, transaction amf0.Number, args ...amf0.Value) {
+		t.Helper()
+		p.send(message.Command{Name: name, Transaction: transaction, Args: append([]amf0.Value{amf0.Null{}}, args...), Stream: streamID})
+	}
+	say("pause", 5, amf0.Boolean(true), amf0.Number(1000))
+	p.expectLines("onStatus NetStream.Pause.Notify")
+	say("pause", 6, amf0.Boolean(false), amf0.Number(1000))
+	p.expectLines("onStatus NetStream.Unpause.Notify")
+	say("seek", 7, amf0.Number(5000))
+	p.expectLines("onStatus NetStream.Seek.Notify")
+	say("receiveAudio", 0, amf0.Boolean(false))
+	say("receiveVideo", 0, amf0.Boolean(true))
+	say("getStreamLength", 8, amf0.String("x"))
+	p.message(message.TypeUserControl, 0, 0, []byte{0, 3, 0, 0, 0, 1, 0, 0, 3, 0xe8}) // buffer length
+	p.message(message.TypeUserControl, 0, 0, []byte{0, 6, 0, 0, 0, 42})
+	p.expectLines("control 00 07 00 00 00 2a")
+	pub.Write(source.Next())
+	p.expectLines("8:af 01")
+	say("deleteStream", 0, amf0.Number(streamID))
+	h.outcome(t, ingest.Outcome{Action: auth.Play, Protocol: "rtmp", Reason: ingest.ReasonEnded, Admitted: true})
+}
+
+// How a player ends is no failure, unless it breaks a rule.
+func TestPlayersEnd(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		end    func(*client)
+		reason ingest.Reason
+	}{
+		{"closeStream", func(c *client) { c.command("closeStream", 0, amf0.Null{}) }, ingest.ReasonEnded},
+		{"FIN", func(c *client) { c.tcp.Close() }, ingest.ReasonEnded},
+		{"reset", func(c *client) { c.tcp.(*net.TCPConn).SetLinger(0); c.tcp.Close() }, ingest.ReasonEnded},
+		{"half a message and FIN", func(c *client) { c.write([]byte{3, 0, 0, 0, 0, 0, 9, 20}); c.tcp.Close() }, ingest.ReasonEnded},
+		{"nonsense", func(c *client) { c.write([]byte{0xff, 0xff, 0xff}) }, ingest.ReasonBadRequest},
+		{"a picture of 8 MiB", func(c *client) { c.write([]byte{4, 0, 0, 0, 0x80, 0, 0, 9, 1, 0, 0, 0}) }, ingest.ReasonTooLarge},
+		{"a wish to publish", func(c *client) { c.command("publish", 9, amf0.Null{}, amf0.String("y")) }, ingest.ReasonBadRequest},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHouse(t)
+			pub := h.publish(t, "live/x")
+			live(t, pub, &mediatest.Source{Video: mediatest.H264Track(1), Audio: mediatest.AACTrack(2)})
+			p := h.player(t, "x")
+			p.expectLines(beginning...)
+			c.end(p)
+			h.outcome(t, ingest.Outcome{Action: auth.Play, Protocol: "rtmp", Reason: c.reason, Admitted: true})
+			if n := h.ingest.Stats().Players; n != 0 {
+				t.Errorf("%d players are left", n)
+			}
+		})
+	}
+}
+
+func TestPlayersAreRefused(t *testing.T) {
+	for _, c := range []struct {
+		name, ask, code, text string
+	}{
+		{"no such stream", "nobody", "NetStream.Play.StreamNotFound", "not live"},
+		{"a name that is none", "a.b", "NetStream.Play.Failed", "letters"},
+		{"an H.265 form that is none", "x?hevc=new", "NetStream.Play.Failed", "enhanced or legacy"},
+		{"a codec that is not carried", "uncarried", "NetStream.Play.Failed", "cannot carry"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHouse(t)
+			source := mediatest.Source{Audio: mediatest.AACTrack(2)}
+			h.publish(t, "live/x").Write(source.Next())
+			strange := source.Next()
+			strange.Track = &media.Track{ID: 9}
+			strange.Set = &media.TrackSet{Tracks: []*media.Track{strange.Track}}
+			h.publish(t, "live/uncarried").Write(strange)
+			p := h.player(t, c.ask)
+			if code, description := p.expectCode("onStatus"); code != c.code || !strings.Contains(description, c.text) {
+				t.Errorf("%s: %s", code, description)
+			}
+			if _, err := p.in.ReadMessage(); err != io.EOF {
+				t.Errorf("the refusal does not end in FIN: %v", err)
+			}
+		})
+	}
+}
+
+// A player that came before its stream plays it within --play-wait.
+func TestPlayersWait(t *testing.T) {
+	lifecycle := ingest.DefaultConfig()
+	lifecycle.PlayWait = patience
+	h := openHouse(t, nil, lifecycle)
+	p := h.player(t, "x")
+	waitFor(t, "the player", func() bool { return h.ingest.Stats().Players == 1 })
+	source := mediatest.Source{Audio: mediatest.AACTrack(2)}
+	pub := h.publish(t, "live/x")
+	pub.Write(source.Next())
+	p.expectLines(append(slices.Clone(beginning), "8:af 00", "8:af 01")...)
+}
+
+// An encoder that is cut off and comes back with other parameters goes on with
+// the same stream: the player gets the new sequence header and rising times.
+func TestPlayGoesOnWithTheNextEncoder(t *testing.T) {
+	h := newHouse(t)
+	pub := h.publish(t, "live/x")
+	source := &mediatest.Source{Video: mediatest.H264Track(1), Audio: mediatest.AACTrack(2)}
+	var last time.Duration
+	for range 20 {
+		f := source.Next()
+		last = max(last, f.DTS)
+		pub.Write(f)
+	}
+	p := h.player(t, "x")
+	p.expectLines(beginning...)
+	pub.Suspend(patience)
+	pub = h.publish(t, "live/x")
+	next := &mediatest.Source{Video: mediatest.H265Track(1), Audio: mediatest.AACTrack(2)}
+	for range 20 {
+		f := next.Next()
+		f.DTS += last + time.Second
+		f.PTS += last + time.Second
+		pub.Write(f)
+	}
+	pub.Close()
+	headers := map[string]int{}
+	newest := uint32(0)
+	for {
+		m := p.next()
+		if m.Type == message.TypeCommand {
+			break
+		}
+		if s := line(t, m); strings.HasSuffix(s, " 00") || s == "9:90 68" {
+			headers[s]++
+		}
+		if m.Timestamp+uint32(200) < newest {
+			t.Errorf("timestamp %d after %d", m.Timestamp, newest)
+		}
+		newest = max(newest, m.Timestamp)
+	}
+	if want := (map[string]int{"9:17 00": 1, "8:af 00": 1, "9:90 68": 1}); !maps.Equal(headers, want) {
+		t.Errorf("sequence headers %v, want %v", headers, want)
+	}
+	if newest < uint32((last+time.Second)/time.Millisecond) {
+		t.Errorf("the newest timestamp is %d", newest)
+	}
+}
+
+// A player that takes nothing is ended by the write deadline. Until then it
+// holds back nobody.
+func TestSlowPlayerIsEnded(t *testing.T) {
+	h := newHouse(t, func(c *Config) { c.WriteTimeout = 300 * time.Millisecond })
+	pub := h.publish(t, "live/x")
+	source := &mediatest.Source{Video: mediatest.H264Track(1), GOP: 30, FrameBytes: 500_000}
+	pub.Write(source.Next())
+	slow := h.player(t, "x")
+	slow.expectLines(beginning...)
+	quick := h.player(t, "x")
+	quick.expectLines(beginning...)
+	deadline := time.Now().Add(patience)
+	for h.ingest.Stats().Ended[ingest.Outcome{Action: auth.Play, Protocol: "rtmp", Reason: ingest.ReasonTimeout, Admitted: true}] == 0 {
+		if time.Now().After(deadline) {
+			t.Fatal("it is not ended")
+		}
+		pub.Write(source.Next())
+		quick.next()
+	}
+	if n := h.ingest.Stats().Players; n != 1 {
+		t.Errorf("%d players are left", n)
+	}
+}
+
+// The server's end reaches players that take nothing, soon.
+func TestShutdownEndsPlayers(t *testing.T) {
+	h := newHouse(t)
+	pub := h.publish(t, "live/x")
+	source := &mediatest.Source{Video: mediatest.H264Track(1), GOP: 30, FrameBytes: 500_000}
+	for range 20 {
+		pub.Write(source.Next())
+	}
+	stuck, idle := h.player(t, "x"), h.player(t, "x")
+	stuck.expectLines(beginning...)
+	idle.expectLines(beginning...)
+	for range 21 { // sequence header and pictures
+		idle.next()
+	}
+	began := time.Now()
+	h.stop()
+	if took := time.Since(began); took > 4*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if code, description := idle.expectCode("onStatus"); code != "NetStream.Play.Failed" || !strings.Contains(description, "shutting down") {
+		t.Error(code, description)
 	}
 }
