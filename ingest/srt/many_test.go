@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	gosrt "github.com/datarhei/gosrt"
+
 	"github.com/miju-live/miju/auth"
 	"github.com/miju-live/miju/ingest"
 	"github.com/miju-live/miju/ingest/srt/srttest"
@@ -68,22 +70,7 @@ func TestFiftyPublishers(t *testing.T) {
 	const publishers = 50
 	var wait sync.WaitGroup
 	for i := range publishers {
-		wait.Go(func() {
-			c, err := srttest.Call(s.listener.Addr(), fmt.Sprintf("publish:live/n%d", i), 0)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			defer c.Leave()
-			tick := time.NewTicker(20 * time.Millisecond) // as fast as it plays
-			defer tick.Stop()
-			begin := time.Now()
-			for rest := ts; len(rest) > 0; <-tick.C {
-				n := min(payloadSize, len(rest))
-				c.Send(rest[:n], time.Since(begin))
-				rest = rest[n:]
-			}
-		})
+		wait.Go(func() { push(t, s.listener, fmt.Sprintf("publish:live/n%d", i), ts) })
 	}
 	wait.Wait()
 	await(t, "the end of all", func() bool { return s.server.Stats().Open == 0 })
@@ -94,6 +81,40 @@ func TestFiftyPublishers(t *testing.T) {
 		if e.Reason != ingest.ReasonEnded || int(e.Frames) < len(want)-2 {
 			t.Errorf("%+v", e)
 		}
+	}
+}
+
+// push sends a transport stream, as fast as it plays, as a caller that sends
+// again what is lost.
+func push(t *testing.T, l *Listener, streamID string, ts []byte) {
+	config := gosrt.DefaultConfig()
+	config.StreamId = streamID
+	// The many that call at once fill gosrt's backlog, and it calls once.
+	config.ConnectionTimeout = 20 * time.Second
+	// A machine that is busy delays what is sent again.
+	config.ReceiverLatency, config.PeerLatency = time.Second, time.Second
+	c, err := gosrt.Dial("srt", l.Addr().String(), config)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer c.Close()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for rest := ts; len(rest) > 0; <-tick.C {
+		n := min(payloadSize, len(rest))
+		if _, err := c.Write(rest[:n]); err != nil {
+			t.Error(err)
+			return
+		}
+		rest = rest[n:]
+	}
+	for range 100 { // until the last is acknowledged
+		var st gosrt.Statistics
+		if c.Stats(&st); st.Instantaneous.PktSendBuf == 0 {
+			return
+		}
+		<-tick.C
 	}
 }
 
