@@ -79,7 +79,7 @@ func (c *conn) RemoteAddr() net.Addr              { return c.socket.RemoteAddr()
 func (c *conn) SetReadDeadline(t time.Time) error { return c.socket.SetReadDeadline(t) }
 
 // Promised returns what onMetaData announced and has not come.
-func (c *conn) Promised() []*media.Track { return c.demux.Promised() }
+func (c *conn) Promised() []*media.Track { return c.frames.Promised() }
 
 func (c *conn) Tracks() (tracks []*media.Track, complete bool) { return c.frames.Tracks() }
 

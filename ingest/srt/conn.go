@@ -56,7 +56,10 @@ type conn struct {
 	guard    *time.Timer // of the bounds
 }
 
-var _ ingest.Conn = (*conn)(nil)
+var (
+	_ ingest.Conn      = (*conn)(nil)
+	_ ingest.Promising = (*conn)(nil)
+)
 
 func newConn(l *Listener, request gosrt.ConnRequest, mtu uint32) *conn {
 	c := &conn{
@@ -194,6 +197,9 @@ func demuxError(err error) error {
 	}
 	return fmt.Errorf("%w: %w", ingest.ErrBadRequest, err)
 }
+
+// Promised returns what the PMT announced and has not come.
+func (c *conn) Promised() []*media.Track { return c.demuxer.Promised() }
 
 func (c *conn) Tracks() (tracks []*media.Track, complete bool) { return c.demuxer.Tracks() }
 

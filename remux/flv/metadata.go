@@ -70,6 +70,9 @@ type promise struct {
 	// it does not tell.
 	frameRate                  float64
 	videoBitrate, audioBitrate int
+	// audioCodec is 0 if it does not tell, or one that silence is not made of.
+	audioCodec           media.Codec
+	sampleRate, channels int
 }
 
 // cutScript splits script data into its name and the values that make a frame
@@ -114,6 +117,7 @@ func readPromise(values []byte) (promise, error) {
 	}
 	p.videoBitrate = bitrate(o.Get("videodatarate"))
 	p.audioBitrate = bitrate(o.Get("audiodatarate"))
+	p.readSound(o)
 	return p, nil
 }
 

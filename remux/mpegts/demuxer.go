@@ -165,6 +165,17 @@ func (d *Demuxer) Tracks() (tracks []*media.Track, complete bool) {
 	return tracks, len(d.order) > 0 && len(tracks) == len(d.order)
 }
 
+// Promised returns the tracks that the PMT announces and whose configuration
+// has not come: their ID and codec.
+func (d *Demuxer) Promised() (tracks []*media.Track) {
+	for _, e := range d.order {
+		if codec, ok := codecOf(e.streamType); ok && e.parser.track() == nil {
+			tracks = append(tracks, &media.Track{ID: e.id, Codec: codec})
+		}
+	}
+	return tracks
+}
+
 // Ignored names the elementary streams of the program that are not carried,
 // such as "AC-3 audio (0x81)".
 func (d *Demuxer) Ignored() []string { return slices.Clone(d.ignored) }

@@ -56,6 +56,9 @@ func (d *Demuxer) Next() (f media.Frame, ok bool, err error) {
 // Tracks is that of flv.Demuxer.
 func (d *Demuxer) Tracks() (tracks []*media.Track, complete bool) { return d.flv.Tracks() }
 
+// Promised is that of flv.Demuxer.
+func (d *Demuxer) Promised() []*media.Track { return d.flv.Promised() }
+
 const (
 	// StreamID is the message stream of media.
 	StreamID = 1
