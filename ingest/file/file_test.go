@@ -43,8 +43,7 @@ func TestDemoPlaysInALoopWithoutABreak(t *testing.T) {
 			}
 		}()
 		begun := time.Now()
-		synctest.Wait()
-		live, err := hub.Lookup(key)
+		live, err := hub.Await(ctx, key)
 		if err != nil {
 			t.Fatal(err)
 		}
