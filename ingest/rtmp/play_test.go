@@ -31,6 +31,7 @@ type house struct {
 	*Server
 	hub    *stream.Hub
 	ingest *ingest.Server
+	scheme string
 	addr   string
 	stop   func() // ends everything and waits; tests need not call it
 }
@@ -48,11 +49,12 @@ func openHouse(t testing.TB, secure *tls.Config, lifecycle ingest.Config, change
 	for _, f := range change {
 		f(&config)
 	}
-	h := &house{Server: NewServer(config), hub: stream.NewHub(stream.DefaultConfig(), nil)}
+	h := &house{Server: NewServer(config), hub: stream.NewHub(stream.DefaultConfig(), nil), scheme: "rtmp"}
 	l, err := h.Listen()
 	if secure != nil {
 		l.Close()
 		l, err = h.ListenTLS(secure)
+		h.scheme = "rtmps"
 	}
 	if err != nil {
 		t.Fatal(err)

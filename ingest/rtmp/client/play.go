@@ -1,8 +1,10 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/miju-live/miju/ingest/rtmp/chunk"
@@ -87,9 +89,23 @@ func (c *Client) nextMedia() (chunk.Message, error) {
 			case ended[o.Text("code")]:
 				return m, io.EOF
 			}
+		case m.Type == message.TypeData && ofServer(m.Body):
 		case m.Type == message.TypeAudio, m.Type == message.TypeVideo, m.Type == message.TypeData,
 			m.Type == message.TypeDataAMF3, m.Type == message.TypeAggregate:
 			return m, nil
 		}
 	}
+}
+
+// serverData are what servers say about themselves where data of the stream
+// comes: each as an AMF0 string.
+var serverData = func() (all [][]byte) {
+	for _, name := range []amf0.String{"|RtmpSampleAccess", "onStatus", "onPlayStatus"} {
+		all = append(all, amf0.Append(nil, name))
+	}
+	return all
+}()
+
+func ofServer(body []byte) bool {
+	return slices.ContainsFunc(serverData, func(name []byte) bool { return bytes.HasPrefix(body, name) })
 }
