@@ -162,7 +162,7 @@ func (v *flvViewer) append(e *stream.Entry) {
 	f := &e.Frame
 	if !v.begun {
 		v.begun = true
-		v.video, v.audio = f.Set.First(media.KindVideo), f.Set.First(media.KindAudio)
+		v.video, v.audio = v.first(f, media.KindVideo), v.first(f, media.KindAudio)
 		v.bufs = append(v.bufs, v.framing.wrap(v.header(f))...)
 	}
 	switch sent := v.sent(f.Track.Kind()); {
@@ -176,6 +176,15 @@ func (v *flvViewer) append(e *stream.Entry) {
 		*sent = f.Track
 	}
 	v.bufs = append(v.bufs, v.framing.wire(e, v.packing)...)
+}
+
+// first returns the track of a kind that the answer begins with: that of its
+// first frame, or one that joined the stream since, for it will come.
+func (v *flvViewer) first(f *media.Frame, k media.Kind) *media.Track {
+	if t := f.Set.First(k); t != nil {
+		return t
+	}
+	return v.stream.Tracks().First(k)
 }
 
 func (v *flvViewer) sent(k media.Kind) **media.Track {

@@ -107,7 +107,7 @@ func (s *testServer) plays(t *testing.T, name, kinds string) {
 		url := s.url("/live/" + name + way)
 		readers.Go(func() { got[i] = probePackets(t, url, 5) })
 		readers.Go(func() {
-			command(t, true, "ffmpeg", "-hide_banner", "-nostdin", "-v", "error", "-i", url, "-t", "5", "-f", "null", "-")
+			command(t, true, "ffmpeg", "-hide_banner", "-nostdin", "-v", "error", "-i", url, "-t", "5", "-fps_mode", "passthrough", "-enc_time_base", "-1", "-f", "null", "-")
 		})
 	}
 	readers.Wait()
