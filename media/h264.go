@@ -27,6 +27,9 @@ func NewH264Track(id int, record []byte) (*Track, error) {
 	}
 	t := &Track{ID: id, Codec: H264, Config: bytes.Clone(record), Width: s.Width(), Height: s.Height()}
 	t.FrameRate = saneFrameRate(s.FPS())
+	if v := s.VUI; v != nil && v.ColourDescriptionPresentFlag {
+		t.Color = colorOf(int(s.BitDepthLumaMinus8)+8, v.ColourPrimaries, v.TransferCharacteristics, v.MatrixCoefficients, v.VideoFullRangeFlag)
+	}
 	return t, nil
 }
 
@@ -53,23 +56,48 @@ func H264ParameterSets(record []byte) (sps, pps [][]byte, err error) {
 
 // H264Config makes an avcC record of one SPS and one PPS.
 func H264Config(sps, pps []byte) ([]byte, error) {
-	if len(sps) < 4 || len(sps) > maxParameterSet || len(pps) == 0 || len(pps) > maxParameterSet {
-		return nil, fmt.Errorf("%w: H.264 SPS of %d and PPS of %d bytes", ErrBadConfig, len(sps), len(pps))
+	return h264Config([][]byte{sps}, [][]byte{pps})
+}
+
+func h264Config(sps, pps [][]byte) ([]byte, error) {
+	if err := checkSets("H.264 SPS", sps, 4); err != nil {
+		return nil, err
 	}
-	r := []byte{1, sps[1], sps[2], sps[3], 0xff, 0xe1}
-	r = appendParameterSet(r, sps)
-	r = append(r, 1)
-	r = appendParameterSet(r, pps)
+	if err := checkSets("H.264 PPS", pps, 1); err != nil {
+		return nil, err
+	}
+	first := sps[0]
+	r := []byte{1, first[1], first[2], first[3], 0xff, 0xe0 | byte(len(sps))}
+	for _, set := range sps {
+		r = appendParameterSet(r, set)
+	}
+	r = append(r, byte(len(pps)))
+	for _, set := range pps {
+		r = appendParameterSet(r, set)
+	}
 	// The profiles above Extended carry four more bytes (5.3.3.1.2).
-	switch sps[1] {
+	switch first[1] {
 	case 100, 110, 122, 144:
 		var s h264.SPS
-		if err := s.Unmarshal(sps); err != nil {
+		if err := s.Unmarshal(first); err != nil {
 			return nil, fmt.Errorf("%w: H.264 SPS: %w", ErrBadConfig, err)
 		}
 		r = append(r, 0xfc|byte(s.ChromaFormatIdc&3), 0xf8|byte(s.BitDepthLumaMinus8&7), 0xf8|byte(s.BitDepthChromaMinus8&7), 0)
 	}
 	return r, nil
+}
+
+// checkSets checks the parameter sets of one kind that go into a record.
+func checkSets(what string, sets [][]byte, least int) error {
+	if len(sets) == 0 || len(sets) > maxInBand {
+		return fmt.Errorf("%w: %d of %s", ErrBadConfig, len(sets), what)
+	}
+	for _, set := range sets {
+		if len(set) < least || len(set) > maxParameterSet {
+			return fmt.Errorf("%w: %s of %d bytes", ErrBadConfig, what, len(set))
+		}
+	}
+	return nil
 }
 
 func appendParameterSet(dst, set []byte) []byte {

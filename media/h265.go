@@ -31,6 +31,9 @@ func NewH265Track(id int, record []byte) (*Track, error) {
 	}
 	t := &Track{ID: id, Codec: H265, Config: bytes.Clone(record), Width: s.Width(), Height: s.Height()}
 	t.FrameRate = saneFrameRate(s.FPS())
+	if v := s.VUI; v != nil && v.ColourDescriptionPresentFlag {
+		t.Color = colorOf(int(s.BitDepthLumaMinus8)+8, v.ColourPrimaries, v.TransferCharacteristics, v.MatrixCoefficients, v.VideoFullRangeFlag)
+	}
 	return t, nil
 }
 
@@ -66,19 +69,28 @@ func H265ParameterSets(record []byte) (vps, sps, pps [][]byte, err error) {
 
 // H265Config makes an hvcC record of one VPS, SPS and PPS.
 func H265Config(vps, sps, pps []byte) ([]byte, error) {
-	for _, set := range [][]byte{vps, sps, pps} {
-		if len(set) < 3 || len(set) > maxParameterSet {
-			return nil, fmt.Errorf("%w: H.265 parameter set of %d bytes", ErrBadConfig, len(set))
+	return h265Config([][]byte{vps}, [][]byte{sps}, [][]byte{pps})
+}
+
+func h265Config(vps, sps, pps [][]byte) ([]byte, error) {
+	arrays := []struct {
+		what string
+		typ  byte
+		sets [][]byte
+	}{{"H.265 VPS", naluVPS, vps}, {"H.265 SPS", naluSPS, sps}, {"H.265 PPS", naluPPS, pps}}
+	for _, a := range arrays {
+		if err := checkSets(a.what, a.sets, 3); err != nil {
+			return nil, err
 		}
 	}
 	var s h265.SPS
-	if err := s.Unmarshal(sps); err != nil {
+	if err := s.Unmarshal(sps[0]); err != nil {
 		return nil, fmt.Errorf("%w: H.265 SPS: %w", ErrBadConfig, err)
 	}
 	// profile_tier_level stands byte-aligned behind the NAL unit header and
 	// one byte of SPS (7.3.2.2.1), but only once emulation prevention bytes
 	// are gone: with them in, the constraint bytes shift.
-	raw := h264.EmulationPreventionRemove(sps)
+	raw := h264.EmulationPreventionRemove(sps[0])
 	if len(raw) < 15 {
 		return nil, fmt.Errorf("%w: H.265 SPS of %d bytes", ErrBadConfig, len(raw))
 	}
@@ -88,13 +100,12 @@ func H265Config(vps, sps, pps []byte) ([]byte, error) {
 	if s.TemporalIDNestingFlag {
 		nested = 1
 	}
-	r = append(r, (s.MaxSubLayersMinus1+1)&7<<3|nested<<2|3, 3)
-	for _, a := range []struct {
-		typ byte
-		set []byte
-	}{{naluVPS, vps}, {naluSPS, sps}, {naluPPS, pps}} {
-		r = append(r, 0x80|a.typ, 0, 1)
-		r = appendParameterSet(r, a.set)
+	r = append(r, (s.MaxSubLayersMinus1+1)&7<<3|nested<<2|3, byte(len(arrays)))
+	for _, a := range arrays {
+		r = append(r, 0x80|a.typ, 0, byte(len(a.sets)))
+		for _, set := range a.sets {
+			r = appendParameterSet(r, set)
+		}
 	}
 	return r, nil
 }

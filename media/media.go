@@ -89,15 +89,26 @@ type Track struct {
 	// parameters. The lowest ID of a kind is the default track of that kind.
 	ID    int
 	Codec Codec
-	// Config is the codec configuration record: avcC, hvcC (ISO 14496-15) or
-	// AudioSpecificConfig (ISO 14496-3). Frames of H.264 and H.265 hold NAL
-	// units behind 4-byte sizes, and Config says so.
+	// Config is the codec configuration record, which differs where frames
+	// decode differently:
+	//
+	//	H.264, H.265  avcC, hvcC (ISO 14496-15), for NAL units behind 4-byte sizes
+	//	AV1           av1C (AV1 in ISOBMFF, 2.3.3)
+	//	VP9           VPCodecConfigurationRecord, what vpcC holds behind version and flags
+	//	AAC           AudioSpecificConfig (ISO 14496-3, 1.6.2.1)
+	//	Opus          identification header, "OpusHead" included (RFC 7845, 5.1)
+	//	FLAC          STREAMINFO block without its header (RFC 9639, 8.2)
+	//	AC-3, E-AC-3  what dac3 and dec3 hold (ETSI TS 102 366, F.4 and F.6)
+	//	MP3           four bytes of a frame header; see NewMP3Track
+	//	script data   nothing
 	Config []byte
 
 	// Width and Height are in pixels, after cropping; video only.
 	Width, Height int
 	// FrameRate is in frames per second, 0 if the stream does not tell.
 	FrameRate float64
+	// Color is what is known of the colours, nil if that is nothing; video only.
+	Color *Color
 	// SampleRate is in Hz and Channels a count; audio only.
 	SampleRate, Channels int
 	// Bitrate is what the encoder announced, in bits per second; 0 if it did not.
@@ -168,10 +179,13 @@ type Frame struct {
 	// an encoder connection they are in its own time. PTS >= DTS.
 	DTS, PTS time.Duration
 	// RandomAccess says that decoding may start here: IDR in H.264, IRAP in
-	// H.265, every audio frame.
+	// H.265, a shown key frame in AV1, a key frame in VP9, every audio frame.
 	RandomAccess bool
 	// Data is the coded frame: length-prefixed NAL units (4-byte sizes) for
-	// H.264 and H.265, one raw frame for AAC, the AMF0 values for Script.
+	// H.264 and H.265; for AV1 the OBUs of a temporal unit in the low-overhead
+	// format; for VP9 a frame or superframe; for AAC a raw_data_block; for Opus
+	// a packet; for FLAC and MP3 a frame; for AC-3 a syncframe, for E-AC-3 the
+	// syncframes of all substreams; for Script the AMF0 values.
 	Data []byte
 	// Arrival is when the frame was complete here.
 	Arrival time.Time

@@ -33,7 +33,8 @@ var (
 	ErrTooLarge = errors.New("FLV script data over a bound")
 )
 
-// Packing is how H.265 is put into tags. Every other codec here has one form.
+// Packing is how H.265 is put into tags. Every other codec here has one form,
+// the old one where there is one: more players know it.
 type Packing uint8
 
 // The packings.
@@ -46,21 +47,19 @@ const (
 )
 
 // Carries reports whether a tag can hold the codec.
-func Carries(c media.Codec) bool {
-	switch c {
-	case media.H264, media.H265, media.AAC, media.Script:
-		return true
-	}
-	return false
-}
+func Carries(c media.Codec) bool { return c > 0 && int(c) < len(forms) && forms[c].typ != 0 }
 
 // Codec ids of video and sound formats (E.4.3.1, E.4.2.1), and what Enhanced
 // RTMP and custom add.
 const (
 	videoH264   = 7
 	videoH265   = 12
+	videoAV1    = 13
+	soundMP3    = 2
 	soundExHead = 9
 	soundAAC    = 10
+	soundOpus   = 13
+	soundMP3At8 = 14
 	exVideo     = 0x80
 )
 
@@ -92,6 +91,7 @@ const (
 const (
 	tagHeaderSize = 11
 	trailerSize   = 4
+	maxBodyHead   = 8
 )
 
 // fourCC is four characters as Enhanced RTMP puts them on the wire.
@@ -100,7 +100,14 @@ type fourCC uint32
 const (
 	fourCCAVC  fourCC = 'a'<<24 | 'v'<<16 | 'c'<<8 | '1'
 	fourCCHEVC fourCC = 'h'<<24 | 'v'<<16 | 'c'<<8 | '1'
+	fourCCAV1  fourCC = 'a'<<24 | 'v'<<16 | '0'<<8 | '1'
+	fourCCVP9  fourCC = 'v'<<24 | 'p'<<16 | '0'<<8 | '9'
 	fourCCAAC  fourCC = 'm'<<24 | 'p'<<16 | '4'<<8 | 'a'
+	fourCCOpus fourCC = 'O'<<24 | 'p'<<16 | 'u'<<8 | 's'
+	fourCCFLAC fourCC = 'f'<<24 | 'L'<<16 | 'a'<<8 | 'C'
+	fourCCAC3  fourCC = 'a'<<24 | 'c'<<16 | '-'<<8 | '3'
+	fourCCEAC3 fourCC = 'e'<<24 | 'c'<<16 | '-'<<8 | '3'
+	fourCCMP3  fourCC = '.'<<24 | 'm'<<16 | 'p'<<8 | '3'
 )
 
 // milliseconds rounds a time to FLV's unit. It wraps after 49.7 days, as the

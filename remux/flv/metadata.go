@@ -16,9 +16,15 @@ const (
 	bitsPerKilobit = 1000
 )
 
-// AppendMetadata appends a whole script tag at timestamp 0, onMetaData (E.5),
-// that describes the first video and the first audio track.
+// AppendMetadata appends a whole script tag at timestamp 0 with the body of
+// AppendMetadataBody.
 func AppendMetadata(dst []byte, tracks []*media.Track, p Packing) []byte {
+	return appendTag(dst, TypeScript, AppendMetadataBody(nil, tracks, p), 0)
+}
+
+// AppendMetadataBody appends the body of a script tag or data message,
+// onMetaData (E.5), that describes the first video and the first audio track.
+func AppendMetadataBody(dst []byte, tracks []*media.Track, p Packing) []byte {
 	set := media.TrackSet{Tracks: tracks}
 	video, audio := set.First(media.KindVideo), set.First(media.KindAudio)
 	m := amf0.ECMAArray{
@@ -34,11 +40,11 @@ func AppendMetadata(dst []byte, tracks []*media.Track, p Packing) []byte {
 		number("width", float64(video.Width))
 		number("height", float64(video.Height))
 		number("framerate", video.FrameRate)
-		number("videocodecid", videoCodecID(video.Codec, p))
+		number("videocodecid", codecID(video, p))
 		number("videodatarate", float64(video.Bitrate)/bitsPerKilobit)
 	}
 	if audio != nil {
-		number("audiocodecid", soundAAC)
+		number("audiocodecid", codecID(audio, p))
 		number("audiosamplerate", float64(audio.SampleRate))
 		number("audiosamplesize", audioBits)
 		number("audiochannels", float64(audio.Channels))
@@ -46,21 +52,14 @@ func AppendMetadata(dst []byte, tracks []*media.Track, p Packing) []byte {
 		number("audiodatarate", float64(audio.Bitrate)/bitsPerKilobit)
 	}
 	m = append(m, amf0.Property{Name: "encoder", Value: amf0.String(encoderName)})
-	body := amf0.Append(nil, amf0.String(nameMetadata), m)
-	dst = appendTagHeader(dst, TypeScript, len(body), 0)
-	return appendTrailer(append(dst, body...), len(body))
+	return amf0.Append(dst, amf0.String(nameMetadata), m)
 }
 
-func videoCodecID(c media.Codec, p Packing) float64 {
-	switch {
-	case c == media.H264:
-		return videoH264
-	case c == media.H265 && p == Legacy:
-		return videoH265
-	case c == media.H265:
-		return float64(fourCCHEVC)
-	}
-	return 0
+// codecID is a track's codec as onMetaData has it: the old header's id, or the
+// FourCC as a number.
+func codecID(t *media.Track, p Packing) float64 {
+	f := formOf(t, p)
+	return float64(max(uint32(f.legacy), uint32(f.four)))
 }
 
 // promise is what an encoder's onMetaData says of what will come.

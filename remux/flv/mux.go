@@ -2,6 +2,7 @@ package flv
 
 import (
 	"encoding/binary"
+	"slices"
 	"time"
 
 	"github.com/miju-live/miju/media"
@@ -21,88 +22,159 @@ func AppendFileHeader(dst []byte, video, audio bool) []byte {
 }
 
 // AppendSequenceHeader appends the whole tag that carries t's configuration
-// record, trailer included. It appends nothing for script data.
+// record, trailer included. It appends nothing where AppendSequenceBody does.
 func AppendSequenceHeader(dst []byte, t *media.Track, dts time.Duration, p Packing) []byte {
-	var prefix [5]byte
-	head := prefix[:0]
-	typ := byte(TypeVideo)
-	switch {
-	case t.Codec == media.H264:
-		head = append(head, frameKey<<4|videoH264, packetSequenceHeader, 0, 0, 0)
-	case t.Codec == media.H265 && p == Legacy:
-		head = append(head, frameKey<<4|videoH265, packetSequenceHeader, 0, 0, 0)
-	case t.Codec == media.H265:
-		head = append(head, exVideo|frameKey<<4|exSequenceStart)
-		head = binary.BigEndian.AppendUint32(head, uint32(fourCCHEVC))
+	return appendTag(dst, TypeOf(t), AppendSequenceBody(nil, t, p), dts)
+}
+
+// AppendSequenceBody appends the body of the tag or message that carries t's
+// configuration record: the sequence header of H.264, H.265 and AAC (E.4.3.1,
+// E.4.2.1), SequenceStart of Enhanced RTMP for the others. It appends nothing
+// for codecs whose frames say it all (AC-3, E-AC-3, MP3) and for script data.
+func AppendSequenceBody(dst []byte, t *media.Track, p Packing) []byte {
+	switch f := formOf(t, p); {
+	case t.Codec == media.AC3 || t.Codec == media.EAC3 || t.Codec == media.MP3:
+		return dst
 	case t.Codec == media.AAC:
-		head = append(head, aacHeader, packetSequenceHeader)
-		typ = TypeAudio
+		dst = append(dst, aacHeader, packetSequenceHeader)
+	case f.typ == TypeVideo && f.legacy != 0:
+		dst = append(dst, frameKey<<4|f.legacy, packetSequenceHeader, 0, 0, 0)
+	case f.typ == TypeVideo && f.four != 0:
+		dst = binary.BigEndian.AppendUint32(append(dst, exVideo|frameKey<<4|exSequenceStart), uint32(f.four))
+	case f.typ == TypeAudio && f.four != 0:
+		dst = binary.BigEndian.AppendUint32(append(dst, soundExHead<<4|exSequenceStart), uint32(f.four))
 	default:
 		return dst
 	}
-	dst = appendTagHeader(dst, typ, len(head)+len(t.Config), dts)
-	dst = append(append(dst, head...), t.Config...)
-	return appendTrailer(dst, len(head)+len(t.Config))
+	if t.Codec == media.FLAC { // the stream's beginning: magic, header of the last block
+		dst = append(append(dst, media.FLACMagic...), 0x80, 0, 0, media.FLACStreamInfoSize)
+	}
+	return append(dst, t.Config...)
 }
 
 // aacHeader is fixed for AAC, whatever its rate and channels (E.4.2.1):
 // 44 kHz, 16 bits, stereo.
 const aacHeader = soundAAC<<4 | 0x0f
 
+// form is how a codec is put into bodies: by an id of the old headers or by a
+// FourCC, the other is 0.
+type form struct {
+	typ    byte
+	legacy byte
+	four   fourCC
+}
+
+// forms are the codecs whose form depends on nothing else.
+var forms = [...]form{
+	media.H264:   {TypeVideo, videoH264, 0},
+	media.H265:   {TypeVideo, 0, fourCCHEVC},
+	media.AV1:    {TypeVideo, 0, fourCCAV1},
+	media.VP9:    {TypeVideo, 0, fourCCVP9},
+	media.AAC:    {TypeAudio, soundAAC, 0},
+	media.Opus:   {TypeAudio, 0, fourCCOpus},
+	media.FLAC:   {TypeAudio, 0, fourCCFLAC},
+	media.AC3:    {TypeAudio, 0, fourCCAC3},
+	media.EAC3:   {TypeAudio, 0, fourCCEAC3},
+	media.MP3:    {TypeAudio, 0, fourCCMP3},
+	media.Script: {TypeScript, 0, 0},
+}
+
+func formOf(t *media.Track, p Packing) form {
+	f := forms[t.Codec]
+	switch {
+	case t.Codec == media.H265 && p == Legacy:
+		return form{TypeVideo, videoH265, 0}
+	case t.Codec == media.MP3 && t.SampleRate == 8000:
+		return form{TypeAudio, soundMP3At8, 0}
+	case t.Codec == media.MP3 && slices.Contains(mp3Rates[:], t.SampleRate):
+		return form{TypeAudio, soundMP3, 0}
+	}
+	return f
+}
+
+// mp3Rates are the sample rates in Hz of MP3 in the old header, by their code
+// (E.4.2.1). 48 kHz has none of its own: all write it as 44.1 and read the
+// frame's own header.
+var mp3Rates = [5]int{1: 11025, 2: 22050, 3: 44100, 4: 48000}
+
+// mp3Header is the old header of MP3: rate, 16 bits, channels.
+func mp3Header(t *media.Track, id byte) byte {
+	h := id<<4 | 0x02
+	if t.Channels > 1 {
+		h |= 0x01
+	}
+	if code := slices.Index(mp3Rates[:], t.SampleRate); code > 0 {
+		h |= byte(min(code, 3)) << 2
+	}
+	return h
+}
+
+// TypeOf returns the type of the tags and messages of a track.
+func TypeOf(t *media.Track) byte { return forms[t.Codec].typ }
+
 // AppendFrameHead appends what stands before f.Data in its tag: head, f.Data
 // and trailer are the tag. The frame's codec must be one that Carries names,
 // and f.Data at least 8 bytes shorter than MaxBody.
 func AppendFrameHead(dst []byte, f *media.Frame, p Packing) []byte {
-	offset := compositionTime(f)
-	n := prefixSize(f, p) + len(f.Data)
+	dst = appendTagHeader(dst, TypeOf(f.Track), bodyHeadSize(f, p)+len(f.Data), f.DTS)
+	return AppendBodyHead(dst, f, p)
+}
+
+// AppendBodyHead appends what stands before f.Data in the body of its tag or
+// message, at most 8 bytes. The frame's codec must be one that Carries names.
+func AppendBodyHead(dst []byte, f *media.Frame, p Packing) []byte {
+	form := formOf(f.Track, p)
 	frameType := byte(frameInter)
 	if f.RandomAccess {
 		frameType = frameKey
 	}
+	offset := compositionTime(f)
 	switch {
-	case f.Track.Codec == media.H264 || f.Track.Codec == media.H265 && p == Legacy:
-		id := byte(videoH264)
-		if f.Track.Codec == media.H265 {
-			id = videoH265
-		}
-		dst = appendTagHeader(dst, TypeVideo, n, f.DTS)
-		return appendUint24(append(dst, frameType<<4|id, packetCoded), offset)
-	case f.Track.Codec == media.H265:
-		dst = appendTagHeader(dst, TypeVideo, n, f.DTS)
-		if offset == 0 {
-			return binary.BigEndian.AppendUint32(append(dst, exVideo|frameType<<4|exCodedFramesX), uint32(fourCCHEVC))
-		}
-		dst = binary.BigEndian.AppendUint32(append(dst, exVideo|frameType<<4|exCodedFrames), uint32(fourCCHEVC))
-		return appendUint24(dst, offset)
+	case form.typ == TypeScript:
+		return dst
 	case f.Track.Codec == media.AAC:
-		return append(appendTagHeader(dst, TypeAudio, n, f.DTS), aacHeader, packetCoded)
+		return append(dst, aacHeader, packetCoded)
+	case form.typ == TypeAudio && form.legacy != 0:
+		return append(dst, mp3Header(f.Track, form.legacy))
+	case form.typ == TypeAudio:
+		return binary.BigEndian.AppendUint32(append(dst, soundExHead<<4|exCodedFrames), uint32(form.four))
+	case form.legacy != 0:
+		return appendUint24(append(dst, frameType<<4|form.legacy, packetCoded), offset)
+	case form.four == fourCCHEVC && offset == 0:
+		return binary.BigEndian.AppendUint32(append(dst, exVideo|frameType<<4|exCodedFramesX), uint32(form.four))
 	}
-	return appendTagHeader(dst, TypeScript, n, f.DTS)
+	dst = binary.BigEndian.AppendUint32(append(dst, exVideo|frameType<<4|exCodedFrames), uint32(form.four))
+	if form.four == fourCCHEVC {
+		dst = appendUint24(dst, offset)
+	}
+	return dst
 }
 
 // AppendTrailer appends what stands behind f.Data in its tag, the 4 bytes of
 // PreviousTagSize.
 func AppendTrailer(dst []byte, f *media.Frame, p Packing) []byte {
-	return appendTrailer(dst, prefixSize(f, p)+len(f.Data))
+	return appendTrailer(dst, bodyHeadSize(f, p)+len(f.Data))
 }
 
-// prefixSize returns how many bytes of the body stand before f.Data.
-func prefixSize(f *media.Frame, p Packing) int {
-	switch {
-	case f.Track.Codec == media.H265 && p == Enhanced && compositionTime(f) != 0:
-		return 8
-	case f.Track.Kind() == media.KindVideo:
-		return 5
-	case f.Track.Kind() == media.KindAudio:
-		return 2
-	}
-	return 0
+// bodyHeadSize returns the length of AppendBodyHead.
+func bodyHeadSize(f *media.Frame, p Packing) int {
+	var head [maxBodyHead]byte
+	return len(AppendBodyHead(head[:0], f, p))
 }
 
 // compositionTime returns PTS - DTS in milliseconds, both rounded first so
 // that they stay true to the absolute times.
 func compositionTime(f *media.Frame) uint32 {
 	return uint32(min(max(milliseconds(f.PTS)-milliseconds(f.DTS), 0), 1<<23-1))
+}
+
+// appendTag appends a whole tag, nothing if it would be empty.
+func appendTag(dst []byte, typ byte, body []byte, dts time.Duration) []byte {
+	if len(body) == 0 {
+		return dst
+	}
+	dst = appendTagHeader(dst, typ, len(body), dts)
+	return appendTrailer(append(dst, body...), len(body))
 }
 
 func appendTagHeader(dst []byte, typ byte, bodySize int, dts time.Duration) []byte {

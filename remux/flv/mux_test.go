@@ -222,7 +222,7 @@ func TestSequenceHeaderOfScriptDataIsNothing(t *testing.T) {
 	if got := flv.AppendSequenceHeader(nil, &media.Track{Codec: media.Script}, 0, flv.Enhanced); got != nil {
 		t.Errorf("%x", got)
 	}
-	if flv.Carries(media.AV1) || !flv.Carries(media.H265) {
+	if flv.Carries(0) || flv.Carries(200) || !flv.Carries(media.H265) || !flv.Carries(media.MP3) {
 		t.Error("carries the wrong codecs")
 	}
 }
