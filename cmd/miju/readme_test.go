@@ -1,12 +1,15 @@
 package main
 
 import (
+	"context"
 	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/miju-live/miju/ingest/rtmp/client"
 )
 
 // TestREADME holds the README to its word: its settings are taken by check,
@@ -79,7 +82,27 @@ func (s *testServer) answersREADME(t *testing.T, readme string) {
 		}
 		asked++
 	}
-	if asked < 5 {
+	if asked < 6 {
 		t.Errorf("%d URLs", asked)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for _, want := range []string{"`rtmp://localhost:1935/live/alice`", "`srt://localhost:8890?streamid=read:live/alice`"} {
+		if !strings.Contains(readme, want) {
+			t.Errorf("%s is missing", want)
+		}
+	}
+	c, err := client.Dial(ctx, s.rtmpURL("alice"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.Play(ctx); err != nil {
+		t.Error(err)
+	} else if _, err := c.ReadFrame(ctx); err != nil {
+		t.Error(err)
+	}
+	if got := probePackets(t, s.srtURL("read:live/alice"), 1); len(got.Packets) == 0 {
+		t.Error("nothing comes by SRT")
 	}
 }
