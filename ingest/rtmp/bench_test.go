@@ -1,12 +1,17 @@
 package rtmp
 
 import (
+	"io"
 	"net"
+	"runtime"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/miju-live/miju/ingest/rtmp/chunk"
+	"github.com/miju-live/miju/ingest/rtmp/message"
 	"github.com/miju-live/miju/media/mediatest"
+	"github.com/miju-live/miju/remux/amf0"
 	"github.com/miju-live/miju/remux/flv"
 )
 
@@ -62,4 +67,46 @@ func setup() []byte {
 	wire = chunk.Append(wire, chunkSize, chunk.Message{ChunkStream: 4, Type: typ, Body: data})
 	typ, data = sequenceHeader(mediatest.AACTrack(2), flv.Enhanced)
 	return chunk.Append(wire, chunkSize, chunk.Message{ChunkStream: 4, Type: typ, Body: data})
+}
+
+// BenchmarkPlay writes 10 kB pictures to a thousand players over the loopback.
+// An op is one picture on its way to all of them; its chunks are made once, and
+// a player's share of the allocations is told apart.
+func BenchmarkPlay(b *testing.B) {
+	const players = 1000
+	h := newHouse(b)
+	pub := h.publish(b, "live/x")
+	source := mediatest.Source{Video: mediatest.H264Track(1), FrameBytes: 10_000, GOP: 1 << 30}
+	pub.Write(source.Next())
+	var reading sync.WaitGroup
+	defer reading.Wait()
+	for range players {
+		tcp, err := net.Dial("tcp", h.addr)
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer tcp.Close()
+		play := message.Command{Name: "play", Transaction: 3, Args: []amf0.Value{amf0.Null{}, amf0.String("x")}, Stream: streamID}
+		hello := append([]byte{3}, make([]byte, 2*1536)...)
+		if _, err := tcp.Write(append(append(hello, connectWire("live")...), wire(play.Append(nil))...)); err != nil {
+			b.Fatal(err)
+		}
+		reading.Go(func() { io.Copy(io.Discard, tcp) })
+	}
+	sent := func() uint64 { return h.Stats().PlayedBytes / players / 10_000 }
+	waitFor(b, "the first picture", func() bool { return h.ingest.Stats().Players == players && sent() >= 1 })
+	b.SetBytes(players * 10_000)
+	b.ReportAllocs()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	n := uint64(1)
+	for b.Loop() {
+		pub.Write(source.Next())
+		n++
+		for sent() < n {
+			runtime.Gosched()
+		}
+	}
+	runtime.ReadMemStats(&after)
+	b.ReportMetric(float64(after.Mallocs-before.Mallocs)/float64(n-1)/players, "allocs/player")
 }

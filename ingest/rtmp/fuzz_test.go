@@ -9,11 +9,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/miju-live/miju/auth"
 	"github.com/miju-live/miju/ingest"
 	"github.com/miju-live/miju/ingest/rtmp/message"
 	"github.com/miju-live/miju/media"
 	"github.com/miju-live/miju/media/mediatest"
+	"github.com/miju-live/miju/remux/amf0"
 	"github.com/miju-live/miju/remux/flv"
+	"github.com/miju-live/miju/stream"
 	"github.com/miju-live/miju/streamkey"
 )
 
@@ -39,10 +42,35 @@ func FuzzSession(f *testing.F) {
 	typ, b := sequenceHeader(mediatest.AACTrack(2), flv.Enhanced)
 	f.Add(append(whole, messageWire(typ, b)...))
 	f.Add(append(connectWire("live"), messageWire(message.TypeUserControl, []byte{0, 6, 0, 0, 0, 42})...))
+	f.Add(append(whole, messageWire(message.TypeAggregate, append([]byte{8, 0, 0, byte(len(b)), 0, 0, 0, 0, 0, 0, 0}, b...))...))
+	playing := connectWire("live")
+	for _, cmd := range []message.Command{
+		{Name: "play", Args: []amf0.Value{amf0.Null{}, amf0.String("x?hevc=legacy")}},
+		{Name: "pause", Args: []amf0.Value{amf0.Null{}, amf0.Boolean(true)}},
+		{Name: "seek", Args: []amf0.Value{amf0.Null{}, amf0.Number(1)}},
+		{Name: "closeStream"},
+	} {
+		playing = append(playing, wire(cmd.Append(nil))...)
+		f.Add(playing)
+	}
+	hub := stream.NewHub(stream.DefaultConfig(), nil)
+	pub, err := hub.Publish(key(f, "live/x"), stream.Source{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	defer hub.Close()
+	for _, frame := range frames(mediatest.H265Track(1), 10) {
+		pub.Write(frame)
+	}
 	f.Fuzz(func(t *testing.T, in []byte) {
 		shaken := append(append([]byte{3}, make([]byte, 2*1536)...), in...)
 		c := newConn(script{Reader: bytes.NewReader(shaken)}, NewServer(DefaultConfig()), "rtmp")
-		_, err := c.Handshake(context.Background())
+		r, err := c.Handshake(context.Background())
+		if err == nil && r.Action == auth.Play {
+			if err = c.Play(context.Background(), pub.Stream()); err == nil {
+				err = io.EOF // the player has gone
+			}
+		}
 		for err == nil || errors.Is(err, streamkey.ErrInvalid) { // a name does not matter here
 			if err = c.Admit(); err != nil {
 				break

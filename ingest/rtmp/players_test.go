@@ -44,6 +44,7 @@ func (h *house) url(name string) string {
 // Every picture of an ffmpeg that pushes comes to one that pulls, which ends
 // well when the first one does.
 func TestFfmpegPlays(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name, clip string
 		args       []string
@@ -68,6 +69,7 @@ func TestFfmpegPlays(t *testing.T) {
 
 // ffmpeg speaks RTMPS with both sides of the server.
 func TestFfmpegOverTLS(t *testing.T) {
+	t.Parallel()
 	h, _ := newSecureHouse(t)
 	h.push(t, "h264-aac.flv", "x")
 	said, err := run(t, "ffmpeg", "-hide_banner", "-xerror", "-i", h.url("x"), "-f", "null", "-")
@@ -85,6 +87,7 @@ func TestFfmpegIsToldThatNothingIsLive(t *testing.T) {
 }
 
 func TestGStreamerPlays(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	h.push(t, "h264-aac.flv", "x")
 	file := filepath.Join(t.TempDir(), "x.flv")
@@ -119,6 +122,7 @@ func TestGStreamerPlays(t *testing.T) {
 
 // gortmplib is a player of Enhanced RTMP written elsewhere.
 func TestGortmplibPlaysH265(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	pub := h.publish(t, "live/x")
 	source := &mediatest.Source{Video: mediatest.H265Track(1), Audio: mediatest.AACTrack(2)}

@@ -48,6 +48,8 @@ const (
 type Dialer struct {
 	// TLS is for rtmps URLs; nil trusts what the system trusts.
 	TLS *tls.Config
+	// DialContext opens the connection below; nil is that of a net.Dialer.
+	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // Client is a connection to a server that publishes one stream or plays one.
@@ -80,7 +82,11 @@ func (d *Dialer) Dial(ctx context.Context, url string) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	socket, err := (&net.Dialer{}).DialContext(ctx, "tcp", t.address)
+	dial := d.DialContext
+	if dial == nil {
+		dial = (&net.Dialer{}).DialContext
+	}
+	socket, err := dial(ctx, "tcp", t.address)
 	if err != nil {
 		return nil, err
 	}
