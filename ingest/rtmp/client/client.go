@@ -67,9 +67,10 @@ type Client struct {
 	bufs        [][]byte
 
 	// reading is the goroutine that hears a server out while we publish.
-	reading sync.WaitGroup
-	failed  chan struct{} // closed when it has ended, for why
-	why     error
+	publishing bool
+	reading    sync.WaitGroup
+	failed     chan struct{} // closed when it has ended, for why
+	why        error
 }
 
 // Dial is Dial of the zero Dialer.
@@ -254,11 +255,18 @@ func (c *Client) ask(ctx context.Context, name, start string, args ...amf0.Value
 	})
 }
 
-// Close ends the stream, if there is one, and the connection.
+// Close ends the stream, if there is one, and the connection. A publisher waits
+// a moment for the server to take what was sent: closing at once, with words of
+// the server unread, would take it back (TCP resets).
 func (c *Client) Close() error {
 	if c.target.stream != 0 {
 		c.link.SendCommand(csCommand, message.Command{Name: "deleteStream", Args: []amf0.Value{amf0.Null{}, amf0.Number(c.target.stream)}})
-		c.link.Flush(goodbyeTimeout)
+		if c.link.Flush(goodbyeTimeout) == nil && c.publishing {
+			if half, ok := c.socket.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
+				c.socket.SetReadDeadline(time.Now().Add(goodbyeTimeout))
+				c.reading.Wait()
+			}
+		}
 	}
 	c.link.End()
 	err := c.socket.Close()

@@ -23,6 +23,7 @@ func (c *Client) Publish(ctx context.Context, p flv.Packing) error {
 		return err
 	}
 	c.announce = message.Announcer{Packing: p, Publish: true}
+	c.publishing = true
 	c.reading.Go(func() {
 		c.why = c.hear()
 		close(c.failed)
