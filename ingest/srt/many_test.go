@@ -12,8 +12,6 @@ import (
 	"testing"
 	"time"
 
-	gosrt "github.com/datarhei/gosrt"
-
 	"github.com/miju-live/miju/auth"
 	"github.com/miju-live/miju/ingest"
 	"github.com/miju-live/miju/ingest/srt/srttest"
@@ -84,36 +82,30 @@ func TestFiftyPublishers(t *testing.T) {
 	}
 }
 
-// push sends a transport stream, as fast as it plays, as a caller that sends
-// again what is lost.
+// push sends a transport stream, as fast as it plays, and again what is lost.
+// The latency is for machines that are busy.
 func push(t *testing.T, l *Listener, streamID string, ts []byte) {
-	config := gosrt.DefaultConfig()
-	config.StreamId = streamID
-	// The many that call at once fill gosrt's backlog, and it calls once.
-	config.ConnectionTimeout = 20 * time.Second
-	// A machine that is busy delays what is sent again.
-	config.ReceiverLatency, config.PeerLatency = time.Second, time.Second
-	c, err := gosrt.Dial("srt", l.Addr().String(), config)
+	c, err := srttest.Call(l.Addr(), streamID, 2*time.Second)
 	if err != nil {
 		t.Error(err)
 		return
 	}
-	defer c.Close()
+	c.Record()
+	var wait sync.WaitGroup
+	defer wait.Wait()
+	defer c.Leave()
+	wait.Go(c.Repeat)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
+	begin := time.Now()
 	for rest := ts; len(rest) > 0; <-tick.C {
 		n := min(payloadSize, len(rest))
-		if _, err := c.Write(rest[:n]); err != nil {
-			t.Error(err)
-			return
-		}
+		c.Send(rest[:n], time.Since(begin))
 		rest = rest[n:]
 	}
-	for range 100 { // until the last is acknowledged
-		var st gosrt.Statistics
-		if c.Stats(&st); st.Instantaneous.PktSendBuf == 0 {
-			return
-		}
+	// That the last is lost shows only when something follows.
+	for tries := 0; c.Unacknowledged() > 0 && tries < 100; tries++ {
+		c.Send(nil, time.Since(begin))
 		<-tick.C
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/datarhei/gosrt/circular"
@@ -13,11 +15,16 @@ import (
 )
 
 // Caller is a connection that does what it is told: it sends what it is given
-// under any timestamp, answers nothing, and leaves without a word.
+// under any timestamp, answers nothing (but for Repeat), and leaves without a
+// word.
 type Caller struct {
 	conn   net.Conn
 	peer   uint32
 	number uint32
+	acked  atomic.Uint32
+
+	mu   sync.Mutex
+	sent map[uint32][]byte // what Repeat may have to send again; nil without it
 }
 
 // patience is how long an answer is waited for.
@@ -113,10 +120,66 @@ func (c *Caller) Send(payload []byte, at time.Duration) error {
 	binary.BigEndian.PutUint32(b[4:], 0xc0000001) // a message of its own
 	binary.BigEndian.PutUint32(b[8:], uint32(at.Microseconds()))
 	binary.BigEndian.PutUint32(b[12:], c.peer)
+	b = append(b, payload...)
+	c.mu.Lock()
+	if c.sent != nil {
+		c.sent[c.number] = b
+	}
+	c.mu.Unlock()
 	c.number = (c.number + 1) & packet.MAX_SEQUENCENUMBER
-	_, err := c.conn.Write(append(b, payload...))
+	_, err := c.conn.Write(b)
 	return err
 }
+
+// Record keeps what is sent from now on for Repeat.
+func (c *Caller) Record() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sent = map[uint32][]byte{}
+}
+
+// Repeat sends again what the peer asks for, until the caller leaves.
+func (c *Caller) Repeat() {
+	c.conn.SetReadDeadline(time.Time{})
+	b := make([]byte, maxDatagram)
+	for {
+		n, err := c.conn.Read(b)
+		if isClosed(err) {
+			return
+		}
+		if err != nil || n < headerSize+4 {
+			continue
+		}
+		switch content := b[headerSize:n]; binary.BigEndian.Uint16(b) {
+		case 0x8002: // ACK (SRT, 3.2.4)
+			c.acked.Store(binary.BigEndian.Uint32(content))
+		case 0x8003: // NAK (SRT, 3.2.5 and appendix A)
+			c.repeat(content)
+		}
+	}
+}
+
+// repeat sends the packets of a loss list, the first bit of whose numbers
+// marks the beginning of a range.
+func (c *Caller) repeat(list []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(list) >= 4 {
+		first := binary.BigEndian.Uint32(list)
+		last := first & packet.MAX_SEQUENCENUMBER
+		if list = list[4:]; first != last && len(list) >= 4 {
+			first, last = last, binary.BigEndian.Uint32(list)
+			list = list[4:]
+		}
+		for n := first; n <= last && c.sent[n] != nil; n++ {
+			c.sent[n][4] |= 0x04
+			c.conn.Write(c.sent[n])
+		}
+	}
+}
+
+// Unacknowledged is how many packets Repeat has not heard to be there.
+func (c *Caller) Unacknowledged() int { return int(c.number) - int(c.acked.Load()) }
 
 // Skip leaves n sequence numbers out.
 func (c *Caller) Skip(n uint32) { c.number = (c.number + n) & packet.MAX_SEQUENCENUMBER }
