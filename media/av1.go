@@ -207,3 +207,14 @@ func AV1Sequence(record []byte) []byte {
 	}
 	return nil
 }
+
+// CompleteAV1 returns a random access point of t with the sequence header in
+// it, which decoders want there: data itself if it has one, else a copy with
+// that of the record.
+func CompleteAV1(t *Track, data []byte) []byte {
+	if u, err := parseAV1Unit(data); err != nil || u.sequence != nil {
+		return data
+	}
+	sequence := AV1Sequence(t.Config)
+	return append(append(make([]byte, 0, len(sequence)+len(data)), sequence...), data...)
+}

@@ -132,6 +132,9 @@ func (c *conn) ReadFrame() (media.Frame, error) {
 // next returns the next frame in the time of a file without end.
 func (c *conn) next() (media.Frame, error) {
 	for {
+		if f, ok := c.demux.Next(); ok {
+			return c.place(f), nil
+		}
 		if c.tags == nil {
 			if err := c.rewind(); err != nil {
 				return media.Frame{}, err
@@ -148,27 +151,27 @@ func (c *conn) next() (media.Frame, error) {
 		if err != nil {
 			return media.Frame{}, fmt.Errorf("read %s: %w", c.name, err)
 		}
-		f, ok, err := c.demux.Demux(typ, timestamp, body)
-		if err != nil {
+		if err := c.demux.Write(typ, timestamp, body); err != nil {
 			return media.Frame{}, fmt.Errorf("read %s: %w", c.name, err)
 		}
-		if !ok {
-			continue
-		}
-		if !c.started {
-			c.started, c.first = true, f.DTS
-		}
-		c.any = true
-		if last, ok := c.last[f.Track.ID]; ok {
-			c.step[f.Track.ID] = f.DTS - last
-		} else {
-			c.begin[f.Track.ID] = f.DTS
-		}
-		c.last[f.Track.ID] = f.DTS
-		f.DTS += c.loop
-		f.PTS += c.loop
-		return f, nil
 	}
+}
+
+// place moves a frame to its time behind the rounds before.
+func (c *conn) place(f media.Frame) media.Frame {
+	if !c.started {
+		c.started, c.first = true, f.DTS
+	}
+	c.any = true
+	if last, ok := c.last[f.Track.ID]; ok {
+		c.step[f.Track.ID] = f.DTS - last
+	} else {
+		c.begin[f.Track.ID] = f.DTS
+	}
+	c.last[f.Track.ID] = f.DTS
+	f.DTS += c.loop
+	f.PTS += c.loop
+	return f
 }
 
 // rewind opens the file again. The next round comes after the length of this

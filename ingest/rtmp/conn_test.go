@@ -340,8 +340,8 @@ func TestBadInputInsideOfAStream(t *testing.T) {
 		body []byte
 		want error
 	}{
-		{"AV1", flv.TypeVideo, []byte("\x90av01\x81\x00\x0c\x00"), media.ErrUnsupportedCodec},
-		{"a record cut short", flv.TypeVideo, []byte("\x17\x00\x00\x00\x00\x01"), media.ErrBadConfig},
+		{"VP8", flv.TypeVideo, []byte("\x90vp08\x81\x00\x0c\x00"), media.ErrUnsupportedCodec},
+		{"NAL unit sizes of 2 bytes", flv.TypeVideo, []byte("\x17\x00\x00\x00\x00\x01\x64\x00\x1f\xfd\xe1\x00"), media.ErrUnsupportedCodec},
 		{"a tag cut short", flv.TypeVideo, []byte("\x17\x01"), ingest.ErrBadRequest},
 		{"script data of nonsense", flv.TypeScript, []byte("\xff"), ingest.ErrBadRequest},
 		{"metadata nested 50,000 deep", flv.TypeScript, append([]byte("\x02\x00\x0aonMetaData"), bytes.Repeat([]byte("\x03\x00\x01a"), 50_000)...), ingest.ErrTooLarge},

@@ -1,80 +1,118 @@
 package flv
 
 import (
-	"encoding/binary"
-	"fmt"
+	"errors"
 	"time"
 
 	"github.com/miju-live/miju/media"
 )
 
-// soundNames are the formats that this package does not carry (E.4.2.1), 13
-// after the custom that video's 12 comes from.
+// soundNames are the formats that this package does not carry (E.4.2.1).
 var soundNames = [16]string{
-	0: "PCM", 1: "ADPCM", 2: "MP3", 3: "PCM", 4: "Nellymoser", 5: "Nellymoser", 6: "Nellymoser", 7: "G.711 A-law",
-	8: "G.711 mu-law", 11: "Speex", 12: "sound format", 13: "Opus", 14: "MP3", 15: "device-specific sound",
+	0: "PCM", 1: "ADPCM", 3: "PCM", 4: "Nellymoser", 5: "Nellymoser", 6: "Nellymoser", 7: "G.711 A-law",
+	8: "G.711 mu-law", 11: "Speex", 12: "sound format", 15: "device-specific sound",
 }
 
 // AudioPacketType Multitrack of Enhanced RTMP; video's has another number.
 const exAudioMultitrack = 5
 
-func (d *Demuxer) demuxAudio(timestamp time.Duration, body []byte) (f media.Frame, ok bool, err error) {
+func (d *Demuxer) writeAudio(timestamp time.Duration, body []byte) error {
 	switch format := body[0] >> 4; format {
 	case soundExHead:
-		return d.demuxExAudio(timestamp, body)
+		return extended(body, timestamp, exAudioMultitrack, d.audioPacket)
 	case soundAAC:
+		if len(body) < 2 {
+			return cutShort("AAC tag", len(body))
+		}
+		typ := byte(exCodedFrames)
+		if body[1] == packetSequenceHeader {
+			typ = exSequenceStart
+		}
+		return d.audioPacket(&packet{typ: typ, codec: media.AAC, time: timestamp, data: body[2:]})
+	case soundMP3, soundMP3At8:
+		return d.audioPacket(&packet{typ: exCodedFrames, codec: media.MP3, time: timestamp, data: body[1:]})
+	case soundOpus:
+		return d.audioPacket(oldOpus(timestamp, body[1:]))
 	default:
-		return f, false, unsupported("%s (sound format %d in FLV)", soundNames[format], format)
+		return unsupported("%s (sound format %d in FLV)", soundNames[format], format)
 	}
-	if len(body) < 2 {
-		return f, false, cutShort("AAC tag", len(body))
-	}
-	if body[1] == packetSequenceHeader {
-		return f, false, d.audioConfig(body[2:])
-	}
-	return d.audioFrame(timestamp, body[2:])
 }
 
-// demuxExAudio reads the header of Enhanced RTMP ("Extended AudioTagHeader").
-func (d *Demuxer) demuxExAudio(timestamp time.Duration, body []byte) (f media.Frame, ok bool, err error) {
-	packetType := body[0] & 0x0f
-	switch {
-	case packetType == exAudioMultitrack:
-		return f, false, unsupported("multitrack sound in Enhanced RTMP")
-	case packetType == exModEx:
-		return f, false, unsupported("ModEx sound in Enhanced RTMP")
-	case len(body) < 5:
-		return f, false, cutShort("extended sound tag", len(body))
-	case fourCC(binary.BigEndian.Uint32(body[1:])) != fourCCAAC:
-		return f, false, unsupportedFourCC(body[1:5])
+// oldOpus reads what custom puts behind sound format 13: a packet type as in
+// AAC, by some none. The packets 0 and 1 that it could be taken for are of
+// narrow band telephony.
+func oldOpus(timestamp time.Duration, data []byte) *packet {
+	p := &packet{typ: exCodedFrames, codec: media.Opus, time: timestamp, data: data}
+	if len(data) > 0 && data[0] <= packetCoded {
+		if data[0] == packetSequenceHeader {
+			p.typ = exSequenceStart
+		}
+		p.data = data[1:]
 	}
-	switch packetType {
+	return p
+}
+
+var audioParsers = map[media.Codec]func(int, []byte) (*media.Track, error){
+	media.AAC: media.NewAACTrack, media.Opus: media.NewOpusTrack, media.FLAC: media.NewFLACTrack,
+}
+
+func (d *Demuxer) audioPacket(p *packet) error {
+	if p.codec.Kind() != media.KindAudio {
+		return unsupported("%s as sound in Enhanced RTMP", p.codec)
+	}
+	s, err := d.slot(p.codec, p.track)
+	if err != nil {
+		return err
+	}
+	switch p.typ {
 	case exSequenceStart:
-		return f, false, d.audioConfig(body[5:])
+		parse := audioParsers[p.codec]
+		if parse == nil { // its frames say it all
+			return nil
+		}
+		if p.codec == media.Opus && len(p.data) == 0 {
+			return d.configure(s, media.OpusConfig(s.channels), parse)
+		}
+		return d.configure(s, p.data, parse)
 	case exCodedFrames:
-		return d.audioFrame(timestamp, body[5:])
-	case exSequenceEnd, exMetadata: // AAC's record says its channels
-		return f, false, nil
-	}
-	return f, false, unsupported("sound packet type %d in Enhanced RTMP", packetType)
-}
-
-// audioConfig reads a sequence header. One without a record says nothing.
-func (d *Demuxer) audioConfig(record []byte) error {
-	if len(record) == 0 || sameConfig(d.audio, media.AAC, record) {
+		return d.sound(s, p.time, p.data)
+	case exMetadata: // MultichannelConfig: order, count, mapping
+		if len(p.data) >= 2 {
+			s.channels = int(p.data[1])
+		}
+		return nil
+	case exSequenceEnd:
 		return nil
 	}
-	t, err := media.NewAACTrack(AudioTrack, record)
-	if err != nil {
-		return fmt.Errorf("AAC sequence header: %w", err)
+	return unsupported("sound packet type %d in Enhanced RTMP", p.typ)
+}
+
+func (d *Demuxer) sound(s *slot, timestamp time.Duration, data []byte) error {
+	if len(data) == 0 {
+		return nil
 	}
-	d.setAudio(t)
+	switch s.coded {
+	case media.AC3, media.EAC3, media.MP3:
+		if d.refresh(s, data) != nil { // left out
+			_, err := d.ready(s)
+			return err
+		}
+	case media.Opus:
+		if s.base == nil && s.bad == nil { // Opus needs no more than this
+			if err := d.configure(s, media.OpusConfig(s.channels), media.NewOpusTrack); err != nil {
+				return err
+			}
+		}
+	}
+	if ok, err := d.ready(s); !ok {
+		return err
+	}
+	d.queue(media.Frame{Track: s.track, DTS: timestamp, PTS: timestamp, RandomAccess: true, Data: data})
 	return nil
 }
 
-func (d *Demuxer) audioFrame(timestamp time.Duration, data []byte) (f media.Frame, ok bool, err error) {
-	if len(data) == 0 || d.audio == nil {
-		return f, false, nil
-	}
-	return media.Frame{Track: d.audio, DTS: timestamp, PTS: timestamp, RandomAccess: true, Data: data}, true, nil
+// unusable reports whether an error is about a record that may be followed by
+// a better one.
+func unusable(err error) bool {
+	return errors.Is(err, media.ErrBadConfig) && !errors.Is(err, media.ErrUnsupportedCodec)
 }

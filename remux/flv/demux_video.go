@@ -1,7 +1,6 @@
 package flv
 
 import (
-	"encoding/binary"
 	"fmt"
 	"time"
 
@@ -9,131 +8,145 @@ import (
 )
 
 // videoNames are the codecs of the old header that this package does not
-// carry (E.4.3.1), 13 after the custom that 12 comes from.
+// carry (E.4.3.1).
 var videoNames = map[byte]string{
-	2: "Sorenson H.263", 3: "Screen video", 4: "VP6", 5: "VP6 with alpha", 6: "Screen video 2", 8: "H.263", 9: "MPEG-4 part 2", 13: "AV1",
+	2: "Sorenson H.263", 3: "Screen video", 4: "VP6", 5: "VP6 with alpha", 6: "Screen video 2", 8: "H.263", 9: "MPEG-4 part 2",
 }
 
-// fourCCNames are codecs that Enhanced RTMP names and this package does not carry.
-var fourCCNames = map[string]string{
-	"av01": "AV1", "vp08": "VP8", "vp09": "VP9", "vvc1": "H.266",
-	"ac-3": "AC-3", "ec-3": "E-AC-3", "Opus": "Opus", ".mp3": "MP3", "fLaC": "FLAC",
-}
-
-func unsupportedFourCC(b []byte) error {
-	name, known := fourCCNames[string(b)]
-	if !known {
-		return unsupported("FourCC %q in Enhanced RTMP", b)
-	}
-	return unsupported("%s (%s) in Enhanced RTMP", name, b)
-}
-
-func (d *Demuxer) demuxVideo(timestamp time.Duration, body []byte) (f media.Frame, ok bool, err error) {
+func (d *Demuxer) writeVideo(timestamp time.Duration, body []byte) error {
 	if body[0]&exVideo != 0 {
-		return d.demuxExVideo(timestamp, body)
+		return d.writeExVideo(timestamp, body)
 	}
 	frameType, id := body[0]>>4, body[0]&0x0f
 	codec := media.H264
 	switch {
 	case frameType == frameCommand:
-		return f, false, nil
+		return nil
 	case id == videoH265:
 		codec = media.H265
+	case id == videoAV1:
+		codec = media.AV1
 	case id != videoH264:
 		name, known := videoNames[id]
 		if !known {
 			name = "video codec"
 		}
-		return f, false, unsupported("%s (id %d in FLV)", name, id)
+		return unsupported("%s (id %d in FLV)", name, id)
 	}
 	if len(body) < 5 {
 		if len(body) >= 2 && body[1] > packetCoded { // the end of the sequence, by some without its composition time
-			return f, false, nil
+			return nil
 		}
-		return f, false, cutShort("video tag", len(body))
+		return cutShort("video tag", len(body))
+	}
+	s, err := d.slot(codec, 0)
+	if err != nil {
+		return err
 	}
 	switch body[1] {
 	case packetSequenceHeader:
-		return f, false, d.videoConfig(codec, body[5:])
+		return d.configure(s, body[5:], videoParsers[codec])
 	case packetCoded:
-		return d.accessUnit(codec, frameType, timestamp, int24(body[2:]), body[5:])
+		return d.picture(s, frameType, timestamp, int24(body[2:]), body[5:])
 	}
-	return f, false, nil
-}
-
-// demuxExVideo reads the header of Enhanced RTMP ("Extended VideoTagHeader").
-func (d *Demuxer) demuxExVideo(timestamp time.Duration, body []byte) (f media.Frame, ok bool, err error) {
-	frameType, packetType := body[0]>>4&7, body[0]&0x0f
-	switch {
-	case packetType == exMultitrack:
-		return f, false, unsupported("multitrack video in Enhanced RTMP")
-	case packetType == exModEx:
-		return f, false, unsupported("ModEx video in Enhanced RTMP")
-	case packetType == exMetadata || frameType == frameCommand:
-		return f, false, nil
-	case len(body) < 5:
-		return f, false, cutShort("extended video tag", len(body))
-	}
-	var codec media.Codec
-	switch fourCC(binary.BigEndian.Uint32(body[1:])) {
-	case fourCCAVC:
-		codec = media.H264
-	case fourCCHEVC:
-		codec = media.H265
-	default:
-		return f, false, unsupportedFourCC(body[1:5])
-	}
-	switch packetType {
-	case exSequenceStart:
-		return f, false, d.videoConfig(codec, body[5:])
-	case exCodedFrames:
-		if len(body) < 8 {
-			return f, false, cutShort("extended video tag", len(body))
-		}
-		return d.accessUnit(codec, frameType, timestamp, int24(body[5:]), body[8:])
-	case exCodedFramesX:
-		return d.accessUnit(codec, frameType, timestamp, 0, body[5:])
-	case exSequenceEnd:
-		return f, false, nil
-	}
-	return f, false, unsupported("video packet type %d in Enhanced RTMP", packetType)
-}
-
-// videoConfig reads a sequence header. One without a record says nothing.
-func (d *Demuxer) videoConfig(codec media.Codec, record []byte) error {
-	if len(record) == 0 || sameConfig(d.video, codec, record) {
-		return nil
-	}
-	parse := media.NewH264Track
-	if codec == media.H265 {
-		parse = media.NewH265Track
-	}
-	t, err := parse(VideoTrack, record)
-	if err != nil {
-		return fmt.Errorf("%s sequence header: %w", codec, err)
-	}
-	d.setVideo(t)
 	return nil
 }
 
-// accessUnit makes a frame of length-prefixed NAL units. It is a random access
-// point if a NAL unit is one and the frame type does not deny it; the frame
-// type alone is not believed, and where an encoder leaves it 0 it is no denial.
-func (d *Demuxer) accessUnit(codec media.Codec, frameType byte, dts, offset time.Duration, data []byte) (f media.Frame, ok bool, err error) {
-	if len(data) == 0 || d.video == nil || d.video.Codec != codec {
-		return f, false, nil
+var videoParsers = map[media.Codec]func(int, []byte) (*media.Track, error){
+	media.H264: media.NewH264Track, media.H265: media.NewH265Track, media.AV1: media.NewAV1Track, media.VP9: media.NewVP9Track,
+}
+
+// writeExVideo reads a body of Enhanced RTMP.
+func (d *Demuxer) writeExVideo(timestamp time.Duration, body []byte) error {
+	// A command has one byte that no codec follows; of Metadata the frame type
+	// is to be ignored.
+	if body[0]>>4&7 == frameCommand && body[0]&0x0f != exMetadata {
+		return nil
 	}
-	randomAccess, err := media.CheckNALUs(codec, data)
+	return extended(body, timestamp, exMultitrack, d.videoPacket)
+}
+
+func (d *Demuxer) videoPacket(p *packet) error {
+	if p.codec.Kind() != media.KindVideo {
+		return unsupported("%s as video in Enhanced RTMP", p.codec)
+	}
+	s, err := d.slot(p.codec, p.track)
 	if err != nil {
-		return f, false, fmt.Errorf("%w: %s: %w", ErrMalformed, codec, err)
+		return err
+	}
+	frameType := p.head >> 4 & 7
+	switch p.typ {
+	case exSequenceStart:
+		return d.configure(s, p.data, videoParsers[p.codec])
+	case exCodedFrames:
+		if p.codec != media.H264 && p.codec != media.H265 {
+			return d.picture(s, frameType, p.time, 0, p.data)
+		}
+		if len(p.data) < 3 {
+			return cutShort("coded frame of Enhanced RTMP", len(p.data))
+		}
+		return d.picture(s, frameType, p.time, int24(p.data), p.data[3:])
+	case exCodedFramesX:
+		return d.picture(s, frameType, p.time, 0, p.data)
+	case exMetadata:
+		if color, ok := readColor(p.data); ok {
+			s.color = color
+			d.describe(s)
+		}
+		return nil
+	case exSequenceEnd, exTSSequenceStart: // AV1's descriptor says less than the stream itself
+		return nil
+	}
+	return unsupported("video packet type %d in Enhanced RTMP", p.typ)
+}
+
+// picture makes a frame. It is a random access point if the bitstream says so
+// and the frame type does not deny it; the frame type alone is not believed,
+// and where an encoder leaves it 0 it is no denial.
+func (d *Demuxer) picture(s *slot, frameType byte, dts, offset time.Duration, data []byte) error {
+	if s.coded == media.AV1 {
+		data = cutTemporalDelimiter(data)
+	}
+	if len(data) == 0 {
+		return nil
+	}
+	track := s.track
+	if s.base == nil || track == nil {
+		track = &media.Track{Codec: s.coded}
+	}
+	randomAccess, err := track.Check(data)
+	if err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrMalformed, s.coded, err)
 	}
 	if frameType == frameInter || frameType == frameDisposable {
 		randomAccess = false
 	}
+	if randomAccess || frameType == frameKey {
+		// Nonsense inside of a frame is the decoder's, as long as there is a record.
+		_ = d.refresh(s, data)
+		if randomAccess && s.base == nil && s.bad != nil { // neither here nor there
+			return s.bad
+		}
+	}
+	if ok, err := d.ready(s); !ok {
+		return err
+	}
+	if randomAccess && s.coded == media.AV1 {
+		data = media.CompleteAV1(s.track, data)
+	}
 	// Encoders exist whose composition times are negative: their pictures are
 	// shown in decoding order.
-	pts := dts + max(offset, 0)
-	return media.Frame{Track: d.video, DTS: dts, PTS: pts, RandomAccess: randomAccess, Data: data}, true, nil
+	d.queue(media.Frame{Track: s.track, DTS: dts, PTS: dts + max(offset, 0), RandomAccess: randomAccess, Data: data})
+	return nil
+}
+
+// cutTemporalDelimiter removes what stands before every temporal unit in a
+// stream and is left out in containers (AV1 in ISOBMFF, 2.4).
+func cutTemporalDelimiter(data []byte) []byte {
+	if len(data) >= 2 && data[0] == 0x12 && data[1] == 0 {
+		return data[2:]
+	}
+	return data
 }
 
 // int24 reads a composition time, signed milliseconds (SI24).

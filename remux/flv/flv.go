@@ -4,6 +4,7 @@
 package flv
 
 import (
+	"encoding/binary"
 	"errors"
 	"time"
 
@@ -29,8 +30,9 @@ var (
 	// ErrMalformed is wrapped by errors that mean "this is not FLV, or is cut
 	// short".
 	ErrMalformed = errors.New("malformed FLV")
-	// ErrTooLarge is wrapped by errors that mean "script data over a bound".
-	ErrTooLarge = errors.New("FLV script data over a bound")
+	// ErrTooLarge is wrapped by errors that mean "over a bound": of script data,
+	// of tracks, of modifiers.
+	ErrTooLarge = errors.New("FLV over a bound")
 )
 
 // Packing is how H.265 is put into tags. Every other codec here has one form,
@@ -79,13 +81,14 @@ const (
 
 // VideoPacketType and AudioPacketType of Enhanced RTMP.
 const (
-	exSequenceStart = 0
-	exCodedFrames   = 1
-	exSequenceEnd   = 2
-	exCodedFramesX  = 3
-	exMetadata      = 4 // of sound: MultichannelConfig
-	exMultitrack    = 6 // of sound: 5
-	exModEx         = 7
+	exSequenceStart   = 0
+	exCodedFrames     = 1
+	exSequenceEnd     = 2
+	exCodedFramesX    = 3
+	exMetadata        = 4 // of sound: MultichannelConfig
+	exTSSequenceStart = 5 // MPEG2TSSequenceStart
+	exMultitrack      = 6 // of sound: 5
+	exModEx           = 7
 )
 
 const (
@@ -109,6 +112,13 @@ const (
 	fourCCEAC3 fourCC = 'e'<<24 | 'c'<<16 | '-'<<8 | '3'
 	fourCCMP3  fourCC = '.'<<24 | 'm'<<16 | 'p'<<8 | '3'
 )
+
+// String returns the four characters.
+func (f fourCC) String() string {
+	return string([]byte{byte(f >> 24), byte(f >> 16), byte(f >> 8), byte(f)})
+}
+
+func appendFourCC(dst []byte, f fourCC) []byte { return binary.BigEndian.AppendUint32(dst, uint32(f)) }
 
 // milliseconds rounds a time to FLV's unit. It wraps after 49.7 days, as the
 // 32 bits of FLV and RTMP do; nothing is before 0.

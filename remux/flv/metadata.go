@@ -62,18 +62,6 @@ func codecID(t *media.Track, p Packing) float64 {
 	return float64(max(uint32(f.legacy), uint32(f.four)))
 }
 
-// promise is what an encoder's onMetaData says of what will come.
-type promise struct {
-	video, audio bool
-	// frameRate is in frames per second, the bitrates in bits per second; 0 if
-	// it does not tell.
-	frameRate                  float64
-	videoBitrate, audioBitrate int
-	// audioCodec is 0 if it does not tell, or one that silence is not made of.
-	audioCodec           media.Codec
-	sampleRate, channels int
-}
-
 // cutScript splits script data into its name and the values that make a frame
 // of it: the name and what follows, without the envelope that RTMP encoders
 // put around it.
@@ -95,63 +83,4 @@ func cutScript(body []byte) (name string, frame, values []byte, err error) {
 			return string(s), frame, d.Rest(), nil
 		}
 	}
-}
-
-// readPromise reads what follows the name onMetaData. Without an object it
-// promises nothing.
-func readPromise(values []byte) (promise, error) {
-	var p promise
-	all, err := amf0.Decode(values)
-	if err != nil {
-		return p, fmt.Errorf("%w: onMetaData: %w", ErrMalformed, err)
-	}
-	if len(all) == 0 {
-		return p, nil
-	}
-	o, _ := amf0.AsObject(all[0])
-	p.video = promises(o, "videocodecid", "hasVideo", "width", "height")
-	p.audio = promises(o, "audiocodecid", "hasAudio", "audiosamplerate", "audiochannels")
-	if n, ok := o.Get("framerate").(amf0.Number); ok && n >= 1 && n <= 480 {
-		p.frameRate = float64(n)
-	}
-	p.videoBitrate = bitrate(o.Get("videodatarate"))
-	p.audioBitrate = bitrate(o.Get("audiodatarate"))
-	p.readSound(o)
-	return p, nil
-}
-
-// promises goes by the codec's id where it is given. That is a number, a
-// FourCC as a number, or with old encoders its name; 0 is how some say "none".
-// Sound format 0 is PCM too, but not from an encoder of today.
-func promises(o amf0.Object, id string, others ...string) bool {
-	if v := o.Get(id); v != nil {
-		return positive(v)
-	}
-	for _, name := range others {
-		if positive(o.Get(name)) {
-			return true
-		}
-	}
-	return false
-}
-
-func positive(v amf0.Value) bool {
-	switch v := v.(type) {
-	case amf0.Number:
-		return v > 0
-	case amf0.Boolean:
-		return bool(v)
-	case amf0.String:
-		return v != ""
-	}
-	return false
-}
-
-// bitrate reads kbit/s as bits per second; a number that is none of a live
-// stream is 0.
-func bitrate(v amf0.Value) int {
-	if n, ok := v.(amf0.Number); ok && n > 0 && n < 1e6 {
-		return int(n * bitsPerKilobit)
-	}
-	return 0
 }

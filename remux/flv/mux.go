@@ -40,9 +40,9 @@ func AppendSequenceBody(dst []byte, t *media.Track, p Packing) []byte {
 	case f.typ == TypeVideo && f.legacy != 0:
 		dst = append(dst, frameKey<<4|f.legacy, packetSequenceHeader, 0, 0, 0)
 	case f.typ == TypeVideo && f.four != 0:
-		dst = binary.BigEndian.AppendUint32(append(dst, exVideo|frameKey<<4|exSequenceStart), uint32(f.four))
+		dst = appendFourCC(append(dst, exVideo|frameKey<<4|exSequenceStart), f.four)
 	case f.typ == TypeAudio && f.four != 0:
-		dst = binary.BigEndian.AppendUint32(append(dst, soundExHead<<4|exSequenceStart), uint32(f.four))
+		dst = appendFourCC(append(dst, soundExHead<<4|exSequenceStart), f.four)
 	default:
 		return dst
 	}
@@ -137,13 +137,13 @@ func AppendBodyHead(dst []byte, f *media.Frame, p Packing) []byte {
 	case form.typ == TypeAudio && form.legacy != 0:
 		return append(dst, mp3Header(f.Track, form.legacy))
 	case form.typ == TypeAudio:
-		return binary.BigEndian.AppendUint32(append(dst, soundExHead<<4|exCodedFrames), uint32(form.four))
+		return appendFourCC(append(dst, soundExHead<<4|exCodedFrames), form.four)
 	case form.legacy != 0:
 		return appendUint24(append(dst, frameType<<4|form.legacy, packetCoded), offset)
 	case form.four == fourCCHEVC && offset == 0:
-		return binary.BigEndian.AppendUint32(append(dst, exVideo|frameType<<4|exCodedFramesX), uint32(form.four))
+		return appendFourCC(append(dst, exVideo|frameType<<4|exCodedFramesX), form.four)
 	}
-	dst = binary.BigEndian.AppendUint32(append(dst, exVideo|frameType<<4|exCodedFrames), uint32(form.four))
+	dst = appendFourCC(append(dst, exVideo|frameType<<4|exCodedFrames), form.four)
 	if form.four == fourCCHEVC {
 		dst = appendUint24(dst, offset)
 	}

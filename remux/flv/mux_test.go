@@ -208,7 +208,7 @@ func nextFrame(t *testing.T, r *flv.Reader, d *flv.Demuxer) media.Frame {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f, ok, err := d.Demux(typ, ts, b)
+		f, ok, err := demux(d, typ, ts, b)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -112,7 +112,7 @@ func TestClipOfFfmpeg(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				f, ok, err := d.Demux(typ, ts, b)
+				f, ok, err := demux(&d, typ, ts, b)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -32,9 +32,12 @@ func (d *Demuxer) Add(m chunk.Message) (err error) {
 }
 
 // Next returns the next frame of what was added, without Set and Arrival; ok is
-// false if there is none. Errors are those of flv.Demuxer.Demux.
+// false if there is none. Errors are those of flv.Demuxer.Write.
 func (d *Demuxer) Next() (f media.Frame, ok bool, err error) {
-	for len(d.parts) > 0 && !ok && err == nil {
+	for {
+		if f, ok = d.flv.Next(); ok || len(d.parts) == 0 {
+			return f, ok, nil
+		}
 		m := d.parts[0]
 		d.parts[0].Body = nil
 		d.parts = d.parts[1:]
@@ -48,9 +51,10 @@ func (d *Demuxer) Next() (f media.Frame, ok bool, err error) {
 		case TypeData:
 			dts = d.clock.Peek(m.Timestamp)
 		}
-		f, ok, err = d.flv.Demux(m.Type, dts, m.Body)
+		if err := d.flv.Write(m.Type, dts, m.Body); err != nil {
+			return f, false, err
+		}
 	}
-	return f, ok, err
 }
 
 // Tracks is that of flv.Demuxer.
@@ -64,8 +68,8 @@ const (
 	StreamID = 1
 	// The chunk streams of data, sound and pictures.
 	csData, csAudio, csVideo = 5, 4, 6
-	// The sizes of what stands around the body in an FLV tag, in bytes.
-	tagHeader, tagTrailer = 11, 4
+	// maxBodyHead is the most that stands before a frame in its body, in bytes.
+	maxBodyHead = 8
 )
 
 // Announcer says which messages must come before a frame: metadata before the
@@ -97,7 +101,7 @@ func (a *Announcer) Before(f *media.Frame) (all []chunk.Message, ok bool) {
 		return all, false
 	case *sent != f.Track:
 		if (*sent).Codec != f.Track.Codec || !bytes.Equal((*sent).Config, f.Track.Config) {
-			all = appendTags(all, flv.AppendSequenceHeader(nil, f.Track, f.DTS, a.Packing))
+			all = appendHeader(all, f.Track, f.DTS, a.Packing)
 		}
 		*sent = f.Track
 	}
@@ -117,46 +121,52 @@ func (a *Announcer) sent(k media.Kind) **media.Track {
 func (a *Announcer) begin(f *media.Frame) (all []chunk.Message) {
 	a.video, a.audio = f.Set.First(media.KindVideo), f.Set.First(media.KindAudio)
 	var tracks []*media.Track
-	var headers []byte
 	for _, t := range []*media.Track{a.video, a.audio} {
 		if t != nil && flv.Carries(t.Codec) {
 			tracks = append(tracks, t)
-			headers = flv.AppendSequenceHeader(headers, t, f.DTS, a.Packing)
 		}
 	}
-	all = appendTags(all, flv.AppendMetadata(nil, tracks, a.Packing))
+	metadata := newMessage(TypeData, 0)
 	if a.Publish {
-		all[0].Body = append(amf0.Append(nil, amf0.String("@setDataFrame")), all[0].Body...)
+		metadata.Body = amf0.Append(nil, amf0.String("@setDataFrame"))
 	}
-	return appendTags(all, headers)
-}
-
-// appendTags appends the messages that FLV tags are.
-func appendTags(all []chunk.Message, tags []byte) []chunk.Message {
-	for len(tags) > 0 {
-		n := tagHeader + int(tags[1])<<16 + int(tags[2])<<8 + int(tags[3])
-		all = append(all, ofTag(tags[:n]))
-		tags = tags[n+tagTrailer:]
+	metadata.Body = flv.AppendMetadataBody(metadata.Body, tracks, a.Packing)
+	all = append(all, metadata)
+	for _, t := range tracks {
+		all = appendHeader(all, t, f.DTS, a.Packing)
 	}
 	return all
+}
+
+// appendHeader appends a track's sequence header, if its codec has one.
+func appendHeader(all []chunk.Message, t *media.Track, dts time.Duration, p flv.Packing) []chunk.Message {
+	m := newMessage(flv.TypeOf(t), dts)
+	if m.Body = flv.AppendSequenceBody(nil, t, p); len(m.Body) == 0 {
+		return all
+	}
+	return append(all, m)
 }
 
 // OfFrame returns a frame's message without f.Data, which belongs behind the
 // body. The frame's codec must be one that flv.Carries.
 func OfFrame(f *media.Frame, p flv.Packing) chunk.Message {
-	return ofTag(flv.AppendFrameHead(make([]byte, 0, 2*tagHeader), f, p))
+	m := newMessage(flv.TypeOf(f.Track), f.DTS)
+	m.Body = flv.AppendBodyHead(make([]byte, 0, maxBodyHead), f, p)
+	return m
 }
 
-func ofTag(tag []byte) chunk.Message {
-	m := chunk.Message{
-		ChunkStream: csData, Type: tag[0], Stream: StreamID, Body: tag[tagHeader:],
-		Timestamp: uint32(tag[7])<<24 | uint32(tag[4])<<16 | uint32(tag[5])<<8 | uint32(tag[6]),
-	}
-	switch m.Type {
+func newMessage(typ byte, dts time.Duration) chunk.Message {
+	m := chunk.Message{ChunkStream: csData, Type: typ, Stream: StreamID, Timestamp: milliseconds(dts)}
+	switch typ {
 	case TypeAudio:
 		m.ChunkStream = csAudio
 	case TypeVideo:
 		m.ChunkStream = csVideo
 	}
 	return m
+}
+
+// milliseconds rounds a time, as FLV does with composition times, and wraps.
+func milliseconds(d time.Duration) uint32 {
+	return uint32((max(d, 0) + time.Millisecond/2) / time.Millisecond)
 }
