@@ -2,6 +2,7 @@ package rtmp
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -91,6 +92,11 @@ func (c *conn) Close() error {
 	if c.ended.CompareAndSwap(true, false) {
 		c.linger()
 	}
+	if t, ok := c.socket.(*tls.Conn); ok {
+		// Its own goodbye would wait long for a peer that takes nothing.
+		cut := time.AfterFunc(lingerTimeout, func() { t.NetConn().Close() })
+		defer cut.Stop()
+	}
 	return c.socket.Close()
 }
 
@@ -133,7 +139,7 @@ func (c *conn) Handshake(ctx context.Context) (auth.Request, error) {
 
 // shake does the handshakes, of TLS if there is one and of RTMP.
 func (c *conn) shake() error {
-	if t, ok := c.socket.(interface{ Handshake() error }); ok {
+	if t, ok := c.socket.(*tls.Conn); ok {
 		// Its answers have no deadline otherwise.
 		if err := c.socket.SetWriteDeadline(time.Now().Add(c.server.config.WriteTimeout)); err != nil {
 			return err
