@@ -42,7 +42,7 @@ func encode(t *testing.T, args ...string) codedClip {
 		"-v", "error", "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25", "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000", "-t", "10",
 		"-pix_fmt", "yuv420p", "-g", "25",
 	}
-	all = append(append(all, args...), "-strict", "-2", "-movflags", "frag_keyframe+empty_moov+default_base_moof", "-f", "mp4", c.path)
+	all = append(append(all, args...), "-strict", "-2", "-movflags", "frag_keyframe+delay_moov+default_base_moof", "-f", "mp4", c.path)
 	command(t, false, "ffmpeg", all...)
 	b, err := os.ReadFile(c.path)
 	if err != nil {
