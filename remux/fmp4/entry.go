@@ -1,20 +1,26 @@
 package fmp4
 
-import "github.com/miju-live/miju/media"
+import (
+	"math"
 
-// maxAudioConfig keeps every descriptor's size of esds in one byte.
-const maxAudioConfig = 64
+	"github.com/miju-live/miju/media"
+)
 
-// appendVisualEntry appends the sample entry of H.264 or H.265 (ISO 14496-12,
-// 12.1.3; ISO 14496-15, 5.4.2 and 8.4.1) with the encoder's own record in it.
-// H.265 is "hvc1", parameter sets in the record, the one name Apple's players
-// accept.
+// visualEntries are the names of a codec's sample entry and of the box in it
+// that holds the record.
+var visualEntries = map[media.Codec][2]string{
+	media.H264: {"avc1", "avcC"},
+	media.H265: {"hvc1", "hvcC"}, // parameter sets in the record: the one name Apple's players accept
+	media.AV1:  {"av01", "av1C"},
+	media.VP9:  {"vp09", "vpcC"},
+}
+
+// appendVisualEntry appends the sample entry of video (ISO 14496-12, 12.1.3;
+// ISO 14496-15, 5.4.2 and 8.4.1; AV1 in ISOBMFF, 2.2; VP Codec ISO Media File
+// Format Binding, 2.1) with the encoder's own record in it.
 func appendVisualEntry(dst []byte, t *media.Track) []byte {
-	entryType, recordType := "avc1", "avcC"
-	if t.Codec == media.H265 {
-		entryType, recordType = "hvc1", "hvcC"
-	}
-	dst, entry := begin(dst, entryType)
+	names := visualEntries[t.Codec]
+	dst, entry := begin(dst, names[0])
 	dst = zeros(dst, 6)
 	dst = u16s(dst, 1)   // data_reference_index
 	dst = zeros(dst, 16) // pre_defined, reserved
@@ -23,45 +29,50 @@ func appendVisualEntry(dst []byte, t *media.Track) []byte {
 	dst = u16s(dst, 1)                         // frame_count
 	dst = zeros(dst, 32)                       // compressorname
 	dst = u16s(dst, 24, 0xffff)                // depth, pre_defined
-	dst, record := begin(dst, recordType)
+	dst, record := begin(dst, names[1])
+	if t.Codec == media.VP9 {
+		dst = u32s(dst, 1<<24) // version and flags
+	}
 	dst = append(dst, t.Config...)
 	dst = end(dst, record)
+	dst = appendColor(dst, t.Color)
 	return end(dst, entry)
 }
 
-// Descriptor tags (ISO 14496-1, table 1).
-const (
-	tagES             = 3
-	tagDecoderConfig  = 4
-	tagDecoderInfo    = 5
-	tagSyncLayer      = 6
-	objectTypeMPEG4   = 0x40 // audio ISO 14496-3 (table 5)
-	streamTypeAudio   = 5<<2 | 1
-	syncLayerReserved = 2 // predefined: MP4 file
-)
-
-// appendMP4A appends the sample entry of AAC (ISO 14496-14, 5.6) with the
-// AudioSpecificConfig in it.
-func appendMP4A(dst []byte, t *media.Track) []byte {
-	dst, entry := begin(dst, "mp4a")
-	dst = zeros(dst, 6)
-	dst = u16s(dst, 1)  // data_reference_index
-	dst = zeros(dst, 8) // reserved
-	rate := t.SampleRate
-	if rate > 0xffff {
-		rate = 0 // does not fit 16.16; the AudioSpecificConfig says it
+// appendColor appends what is known of the colours: colr, mdcv and clli (ISO
+// 14496-12, 12.1.5 to 12.1.7).
+func appendColor(dst []byte, c *media.Color) []byte {
+	if !c.Described() {
+		return dst
 	}
-	dst = u16s(dst, clamp16(t.Channels), 16, 0, 0)
-	dst = u32s(dst, uint32(rate)<<16)
+	dst, colr := begin(dst, "colr")
+	dst = append(dst, "nclx"...)
+	dst = u16s(dst, uint16(c.Primaries), uint16(c.Transfer), uint16(c.Matrix))
+	fullRange := byte(0)
+	if c.FullRange {
+		fullRange = 0x80
+	}
+	dst = end(append(dst, fullRange), colr)
+	if m := c.Mastering; m != nil {
+		var mdcv int
+		dst, mdcv = begin(dst, "mdcv")
+		const unit = 0.00002
+		for _, v := range [...]float64{m.GreenX, m.GreenY, m.BlueX, m.BlueY, m.RedX, m.RedY, m.WhiteX, m.WhiteY} {
+			dst = u16s(dst, uint16(inUnits(v, unit, math.MaxUint16)))
+		}
+		dst = u32s(dst, inUnits(m.MaxLuminance, 0.0001, math.MaxUint32), inUnits(m.MinLuminance, 0.0001, math.MaxUint32))
+		dst = end(dst, mdcv)
+	}
+	if l := c.Light; l != nil {
+		var clli int
+		dst, clli = begin(dst, "clli")
+		dst = u16s(dst, uint16(inUnits(l.MaxCLL, 1, math.MaxUint16)), uint16(inUnits(l.MaxFALL, 1, math.MaxUint16)))
+		dst = end(dst, clli)
+	}
+	return dst
+}
 
-	dst, esds := beginFull(dst, "esds", 0, 0)
-	n := byte(len(t.Config))
-	dst = append(dst, tagES, 3+2+13+2+n+3, 0, trackID, 0)
-	dst = append(dst, tagDecoderConfig, 13+2+n, objectTypeMPEG4, streamTypeAudio, 0, 0, 0)
-	dst = u32s(dst, uint32(max(t.Bitrate, 0)), uint32(max(t.Bitrate, 0))) // maximum, average
-	dst = append(dst, tagDecoderInfo, n)
-	dst = append(dst, t.Config...)
-	dst = append(dst, tagSyncLayer, 1, syncLayerReserved)
-	dst = end(dst, esds)
-	return end(dst, entry)
+// inUnits counts the units in v, at most so many.
+func inUnits(v, unit, most float64) uint32 {
+	return uint32(min(max(math.Round(v/unit), 0), most))
 }

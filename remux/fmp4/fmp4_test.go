@@ -97,7 +97,7 @@ func TestInitRefusals(t *testing.T) {
 		track *media.Track
 		err   error
 	}{
-		{"a codec that is not carried", &media.Track{Codec: media.VP9, Config: []byte{1}}, media.ErrUnsupportedCodec},
+		{"a codec that is not carried", &media.Track{Codec: media.Script, Config: []byte{1}}, media.ErrUnsupportedCodec},
 		{"no record", &media.Track{Codec: media.H264}, fmp4.ErrConfigSize},
 		{"a record that one size byte cannot tell", &media.Track{Codec: media.AAC, Config: make([]byte, 200)}, fmp4.ErrConfigSize},
 	} {

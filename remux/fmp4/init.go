@@ -28,7 +28,7 @@ var ErrConfigSize = errors.New("codec configuration record of unusable size")
 
 // Supports reports whether a codec is carried here.
 func Supports(c media.Codec) bool {
-	return c == media.H264 || c == media.H265 || c == media.AAC
+	return visualEntries[c] != [2]string{} || audioEntries[c] != ""
 }
 
 // Timescale returns the ticks per second of a track: VideoTimescale, or an
@@ -66,7 +66,7 @@ func AppendInit(dst []byte, t *media.Track) ([]byte, error) {
 	if !Supports(t.Codec) {
 		return dst, fmt.Errorf("fragmented MP4 for %s: %w", t.Codec, media.ErrUnsupportedCodec)
 	}
-	if n := len(t.Config); n == 0 || n > maxConfig || n > maxAudioConfig && t.Kind() == media.KindAudio {
+	if n := len(t.Config); n == 0 || n > maxConfig || t.Codec == media.AAC && n > maxAACConfig || t.Codec == media.Opus && n < opusHeadSize {
 		return dst, fmt.Errorf("%w: %s with %d bytes", ErrConfigSize, t.Codec, n)
 	}
 	dst, ftyp := begin(dst, "ftyp")
@@ -163,7 +163,7 @@ func appendMinf(dst []byte, t *media.Track, video bool) []byte {
 	if video {
 		dst = appendVisualEntry(dst, t)
 	} else {
-		dst = appendMP4A(dst, t)
+		dst = appendAudioEntry(dst, t)
 	}
 	dst = end(dst, stsd)
 	for _, empty := range [...]string{"stts", "stsc", "stco"} {

@@ -29,8 +29,11 @@ func (c *cut) carries(f *media.Frame) bool {
 	return f.Set == c.set || f.Set.Epoch == c.set.Epoch && sameCoding(f.Track, c.set.First(f.Track.Kind()))
 }
 
+// sameCoding reports whether one initialization section serves both tracks.
+// VP9's record does not tell the size.
 func sameCoding(a, b *media.Track) bool {
-	return a == b || a != nil && b != nil && a.Codec == b.Codec && bytes.Equal(a.Config, b.Config)
+	return a == b || a != nil && b != nil && a.Codec == b.Codec && bytes.Equal(a.Config, b.Config) &&
+		a.Width == b.Width && a.Height == b.Height && a.Color.Equal(b.Color)
 }
 
 // continues reports whether all tracks of b go on where those of a end.
@@ -136,16 +139,17 @@ func (m *Muxer) measure() {
 	}
 	m.leadAtStart, m.frame = last.Track.Kind(), usualStep(times)
 	if last.Track.Kind() == media.KindAudio {
-		m.frame = media.AACFrameDuration(last.Track)
+		m.frame = media.SoundDuration(last.Track, last.Data)
 	}
 	m.partTarget = min(m.partTargetFor(last.Track.Kind(), times), m.config.Segment)
 }
 
-// usualFrame returns how long a frame of a track lasts, 0 if that is not known.
-func (m *Muxer) usualFrame(t *media.Track) time.Duration {
+// usualFrame returns how long a frame of f's track lasts, 0 if that is not known.
+func (m *Muxer) usualFrame(f *media.Frame) time.Duration {
+	t := f.Track
 	switch {
 	case t.Kind() == media.KindAudio:
-		return media.AACFrameDuration(t)
+		return media.SoundDuration(t, f.Data)
 	case m.leadAtStart == media.KindVideo:
 		return m.frame
 	case t.FrameRate > 0:

@@ -134,7 +134,7 @@ func (s *segmenter) enter(f *media.Frame, at int64) int64 {
 		s.init = &initSection{name: initName(s.name, s.open.number), track: f.Track, data: data}
 		s.timescale = fmp4.Timescale(f.Track)
 		s.partTarget = ticksOf(s.muxer.partTarget, s.timescale)
-		if usual := s.muxer.usualFrame(f.Track); s.frame == 0 || s.kind == media.KindAudio {
+		if usual := s.muxer.usualFrame(f); s.frame == 0 || s.kind == media.KindAudio {
 			s.frame = fmp4.Ticks(usual, s.timescale)
 		}
 		at = max(0, fmp4.Ticks(f.DTS, s.timescale))
