@@ -270,3 +270,27 @@ func shutdownEndsPlayers(t *testing.T, h *house) {
 		t.Error(code, description)
 	}
 }
+
+// Players that take nothing share what they hold back: for thirty of them a
+// stream costs its own bytes, once.
+func TestStuckPlayersShareWhatTheyHold(t *testing.T) {
+	const players, picture, pictures = 30, 200_000, 100
+	h := newHouse(t, func(c *Config) { c.WriteTimeout = time.Minute })
+	pub := h.publish(t, "live/x")
+	source := &mediatest.Source{Video: mediatest.H264Track(1), GOP: 25, FrameBytes: picture}
+	for range 50 {
+		pub.Write(source.Next())
+	}
+	for range players {
+		h.player(t, "x").expectLines(beginning...) // and no more
+	}
+	waitFor(t, "the players", func() bool { return h.ingest.Stats().Players == players })
+	before := heap()
+	for range pictures {
+		pub.Write(source.Next())
+	}
+	if grown := int64(heap()) - int64(before); grown > 2*pictures*picture {
+		t.Errorf("the heap grew by %d KiB for %d KiB of pictures", grown>>10, pictures*picture>>10)
+	}
+	h.stop()
+}
