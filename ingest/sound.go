@@ -48,11 +48,13 @@ func (s *sound) at() time.Duration {
 // lag is how far the sound is behind the picture when all is well.
 func (s *sound) lag() time.Duration { return min(max(0, -s.ahead.value), maxLag) }
 
-// promise adds tracks that the encoder announced and of which nothing has come
-// to those of begin, as far as silence can take their place.
+// promise adds the sound that the encoder announced and of which nothing has
+// come to the tracks of begin, if silence can take its place. Where there is
+// other sound no player waits for it, and encoders exist that announce tracks
+// under wrong numbers.
 func (t *timeline) promise(tracks []*media.Track) {
 	for _, p := range tracks {
-		if p.Codec != media.AAC || t.set.Lookup(p.ID) != nil {
+		if p.Codec != media.AAC || t.set.First(media.KindAudio) != nil {
 			continue
 		}
 		track, err := media.NewSilentAACTrack(p.ID, p.SampleRate, p.Channels)
