@@ -100,9 +100,7 @@ func (a *Announcer) Before(f *media.Frame) (all []chunk.Message, ok bool) {
 	case *sent == nil:
 		return all, false
 	case *sent != f.Track:
-		if (*sent).Codec != f.Track.Codec || !bytes.Equal((*sent).Config, f.Track.Config) {
-			all = appendHeader(all, f.Track, f.DTS, a.Packing)
-		}
+		all = a.appendHeaders(all, *sent, f.Track, f.DTS)
 		*sent = f.Track
 	}
 	return all, true
@@ -133,18 +131,28 @@ func (a *Announcer) begin(f *media.Frame) (all []chunk.Message) {
 	metadata.Body = flv.AppendMetadataBody(metadata.Body, tracks, a.Packing)
 	all = append(all, metadata)
 	for _, t := range tracks {
-		all = appendHeader(all, t, f.DTS, a.Packing)
+		all = a.appendHeaders(all, nil, t, f.DTS)
 	}
 	return all
 }
 
-// appendHeader appends a track's sequence header, if its codec has one.
-func appendHeader(all []chunk.Message, t *media.Track, dts time.Duration, p flv.Packing) []chunk.Message {
+// appendHeaders appends what tells of a track that was sent as sent before: its
+// colours, as Enhanced RTMP has them, and its sequence header, if its codec has
+// one.
+func (a *Announcer) appendHeaders(all []chunk.Message, sent, t *media.Track, dts time.Duration) []chunk.Message {
 	m := newMessage(flv.TypeOf(t), dts)
-	if m.Body = flv.AppendSequenceBody(nil, t, p); len(m.Body) == 0 {
-		return all
+	renewed := sent == nil || sent.Codec != t.Codec || !bytes.Equal(sent.Config, t.Config)
+	if renewed || !t.Color.Equal(sent.Color) {
+		if m.Body = flv.AppendColorBody(nil, t, a.Packing); len(m.Body) > 0 {
+			all = append(all, m)
+		}
 	}
-	return append(all, m)
+	if renewed {
+		if m.Body = flv.AppendSequenceBody(nil, t, a.Packing); len(m.Body) > 0 {
+			all = append(all, m)
+		}
+	}
+	return all
 }
 
 // OfFrame returns a frame's message without f.Data, which belongs behind the

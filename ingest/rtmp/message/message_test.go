@@ -244,6 +244,14 @@ func TestAnnouncer(t *testing.T) {
 	changed.Track = mediatest.H265Track(1)
 	expect(changed, "9 ")
 	expect(changed, "")
+	hdr := first
+	hdr.Track = mediatest.H265Track(1)
+	hdr.Track.Color = &media.Color{BitDepth: 10, Primaries: 9, Transfer: 16, Matrix: 9}
+	expect(hdr, "9 ") // the colours alone
+	same := hdr
+	color := *hdr.Track.Color
+	same.Track = &media.Track{ID: 1, Codec: media.H265, Config: hdr.Track.Config, Color: &color}
+	expect(same, "")
 	uncarried := first
 	uncarried.Track = &media.Track{ID: 1} // no codec
 	expect(uncarried, "-")
