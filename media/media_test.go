@@ -64,6 +64,24 @@ var badRecords = []struct {
 	{"hvcC of arrays beyond its end", media.NewH265Track, append(append([]byte{1}, make([]byte, 20)...), 0xff, 255, 0xa1, 0xff, 0xff), media.ErrBadConfig},
 	{"AAC config empty", media.NewAACTrack, nil, media.ErrBadConfig},
 	{"AAC config too long", media.NewAACTrack, make([]byte, 65), media.ErrBadConfig},
+	{"av1C of another version", media.NewAV1Track, []byte{0x82, 0, 0, 0}, media.ErrBadConfig},
+	{"av1C with a sequence header cut short", media.NewAV1Track, []byte{0x81, 0, 0, 0, 0x0a, 2, 0, 0}, media.ErrBadConfig},
+	{"av1C with an OBU beyond its end", media.NewAV1Track, []byte{0x81, 0, 0, 0, 0x0a, 9, 0}, media.ErrBadConfig},
+	{"av1C of 8 KiB", media.NewAV1Track, append([]byte{0x81, 0, 0, 0}, make([]byte, 8192)...), media.ErrBadConfig},
+	{"vpcC cut short", media.NewVP9Track, []byte{0, 10, 0x82}, media.ErrBadConfig},
+	{"vpcC of 9 bits", media.NewVP9Track, []byte{0, 10, 0x92, 1, 1, 1, 0, 0}, media.ErrBadConfig},
+	{"vpcC of profile 4", media.NewVP9Track, []byte{4, 10, 0x82, 1, 1, 1, 0, 0}, media.ErrBadConfig},
+	{"OpusHead cut short", media.NewOpusTrack, []byte("OpusHead\x01\x02"), media.ErrBadConfig},
+	{"OpusHead without a channel", media.NewOpusTrack, []byte("OpusHead\x01\x00\x38\x01\x80\xbb\x00\x00\x00\x00\x00"), media.ErrBadConfig},
+	{"OpusHead with half of a mapping", media.NewOpusTrack, []byte("OpusHead\x01\x06\x38\x01\x80\xbb\x00\x00\x00\x00\x01\x04\x02"), media.ErrBadConfig},
+	{"STREAMINFO cut short", media.NewFLACTrack, []byte("fLaC\x80\x00\x00\x22\x10"), media.ErrBadConfig},
+	{"STREAMINFO of zeros", media.NewFLACTrack, make([]byte, 34), media.ErrBadConfig},
+	{"AC-3 without its sync word", media.NewAC3Track, []byte{0, 0x77, 0, 0, 0x1c, 0x40, 0x43, 0}, media.ErrBadConfig},
+	{"AC-3 cut short", media.NewAC3Track, []byte{0x0b, 0x77, 0, 0, 0x1c}, media.ErrBadConfig},
+	{"E-AC-3 that is AC-3", media.NewEAC3Track, []byte{0x0b, 0x77, 0, 0, 0x1c, 0x40, 0x43, 0}, media.ErrBadConfig},
+	{"MP3 of layer II", media.NewMP3Track, []byte{0xff, 0xfd, 0x94, 0xc4}, media.ErrBadConfig},
+	{"MP3 of no rate", media.NewMP3Track, []byte{0xff, 0xfb, 0x9c, 0xc4}, media.ErrBadConfig},
+	{"MP3 cut short", media.NewMP3Track, []byte{0xff, 0xfb}, media.ErrBadConfig},
 }
 
 func TestBadRecordsAreRefused(t *testing.T) {
@@ -83,12 +101,23 @@ func FuzzRecords(f *testing.F) {
 	f.Add(mediatest.H264Track(1).Config)
 	f.Add(mediatest.H265Track(1).Config)
 	f.Add(mediatest.AACTrack(1).Config)
+	for name := range mediatest.Codecs {
+		f.Add(mediatest.Clip(f, name, 1)[0].Track.Config)
+	}
+	for _, s := range sequences {
+		f.Add(append([]byte{0x81, 0, 0, 0, 0x0a, byte(len(s.payload))}, s.payload...))
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		for _, parse := range []func(int, []byte) (*media.Track, error){media.NewH264Track, media.NewH265Track, media.NewAACTrack} {
+		for _, parse := range []func(int, []byte) (*media.Track, error){
+			media.NewH264Track, media.NewH265Track, media.NewAACTrack, media.NewAV1Track, media.NewVP9Track,
+			media.NewOpusTrack, media.NewFLACTrack, media.NewAC3Track, media.NewEAC3Track, media.NewMP3Track,
+		} {
 			tr, err := parse(1, b)
 			if err == nil {
-				tr.CodecString()
-				media.AACFrameDuration(tr)
+				if tr.CodecString() == "" && tr.Codec != media.H264 && tr.Codec != media.H265 { // these may lack a PPS
+					t.Fatalf("%x: %v without a codec string", b, tr.Codec)
+				}
+				media.SoundDuration(tr, nil)
 			} else if !errors.Is(err, media.ErrBadConfig) && !errors.Is(err, media.ErrUnsupportedCodec) {
 				t.Fatalf("%x: error %v has no sentinel", b, err)
 			}
@@ -137,6 +166,43 @@ func FuzzCheckNALUs(f *testing.F) {
 		}
 		if n > len(b) {
 			t.Fatalf("%d bytes of NAL units in %d (%v)", n, len(b), err)
+		}
+	})
+}
+
+// FuzzFrames reads frames of every codec, with and without what is known of
+// their track.
+func FuzzFrames(f *testing.F) {
+	for _, c := range accessUnits {
+		f.Add(c.in)
+	}
+	var tracks []*media.Track
+	for name := range mediatest.Codecs {
+		first := mediatest.Clip(f, name, 1)[0]
+		f.Add(first.Data[:min(len(first.Data), 500)])
+		tracks = append(tracks, first.Track, &media.Track{ID: 1, Codec: first.Track.Codec})
+	}
+	tracks = append(tracks, mediatest.H264Track(1), mediatest.H265Track(1), &media.Track{Codec: media.H264}, &media.Track{Codec: media.H265})
+	f.Add(media.AppendLengthPrefixed(nil, mediatest.SPS264, mediatest.PPS264, []byte{0x65, 1}))
+	f.Add(media.AppendLengthPrefixed(nil, mediatest.VPS265, mediatest.SPS265, mediatest.PPS265, []byte{19 << 1, 1, 2}))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for _, track := range tracks {
+			if _, err := track.Check(b); err != nil {
+				continue
+			}
+			fresh, err := track.Refresh(b)
+			if err != nil && !errors.Is(err, media.ErrBadConfig) && !errors.Is(err, media.ErrUnsupportedCodec) {
+				t.Fatalf("%v: error %v has no sentinel", track.Codec, err)
+			}
+			if again, err := fresh.Refresh(b); err == nil && again != fresh {
+				t.Fatalf("%v: the same frame makes another track each time", track.Codec)
+			}
+			if d := media.SoundDuration(fresh, b); d < 0 {
+				t.Fatal(d)
+			}
+			if fresh.Codec == media.AV1 {
+				media.CompleteAV1(fresh, b)
+			}
 		}
 	})
 }

@@ -58,6 +58,25 @@ ff -f lavfi -i "$picture" -t 8 -c:v libx265 -preset medium -b:v 360k -tag:v hvc1
 	-flags:v +bitexact $exact "$tmp/h265.mp4"
 ff -i "$tmp/h265.mp4" -i "$tmp/sound.m4a" -c copy -tag:v hvc1 $exact h265-aac.mp4
 
+# The other codecs, 3 s each, in fragmented MP4: small, for what puts codecs into
+# containers. A random access point every second.
+small="testsrc2=size=320x180:rate=30,format=yuv420p"
+fragments='-movflags +frag_keyframe+empty_moov+delay_moov+default_base_moof'
+ff -f lavfi -i "$small" -t 3 -c:v libaom-av1 -cpu-used 8 -b:v 80k -g 30 -keyint_min 30 -threads 1 $fragments $exact -flags:v +bitexact av1.mp4
+ff -f lavfi -i "$small" -t 3 -c:v libvpx-vp9 -deadline realtime -cpu-used 8 -b:v 80k -g 30 -keyint_min 30 -threads 1 $fragments $exact -flags:v +bitexact vp9.mp4
+# other CODEC RATE LAYOUT OPTIONS encodes the beep.
+other() {
+	codec=$1 rate=$2 layout=$3 out=$4
+	shift 4
+	ff -f lavfi -i "aevalsrc='$beep|$beep':sample_rate=$rate:channel_layout=stereo" -t 3 -ac "$layout" -c:a "$codec" "$@" \
+		-movflags +empty_moov+delay_moov+default_base_moof -frag_duration 1000000 -strict -2 -flags:a +bitexact $exact "$out"
+}
+other libopus 48000 2 opus.mp4 -b:a 32k
+other flac 44100 1 flac.mp4
+other ac3 48000 2 ac3.mp4 -b:a 64k
+other eac3 48000 2 eac3.mp4 -b:a 64k
+other libmp3lame 44100 2 mp3.mp4 -b:a 48k
+
 # The demo: slow colours and a soft chord, both with a period of 16 s, a clock,
 # and once a second a dot that lights up with a quiet tick.
 font=/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf
