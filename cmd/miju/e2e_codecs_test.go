@@ -232,6 +232,10 @@ func TestCodecs(t *testing.T) {
 					clip.check(t, got, "audio", c.audio, way == ".m3u8")
 				})
 			}
+			t.Run("rtmp", func(t *testing.T) {
+				t.Parallel()
+				clip.checkRTMP(t, s.rtmpURL(name))
+			})
 			t.Run("decoded", func(t *testing.T) {
 				t.Parallel()
 				command(t, true, "ffmpeg", "-hide_banner", "-nostdin", "-v", "error", "-xerror", "-i", s.url("/live/"+name+".m3u8"), "-t", "5", "-f", "null", "-")
