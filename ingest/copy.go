@@ -47,6 +47,7 @@ func (s *Server) copyFrames(ctx context.Context, conn Conn, pub *stream.Publishe
 	live := pub.Stream()
 	prev, newest := live.Tracks(), live.Newest()
 	t := newTimeline(pub.Write, s.repaired(x))
+	defer t.flush()
 	for {
 		if err := conn.SetReadDeadline(time.Now().Add(s.config.PublishTimeout)); err != nil {
 			return err

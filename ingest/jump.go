@@ -56,6 +56,9 @@ func (t *timeline) place(l *lane, f *media.Frame) {
 	f.DTS += l.offset
 	f.PTS += l.offset
 	l.delay.add(t.clock.late(f.DTS, f.Arrival), f.Arrival)
+	if l.at = f.DTS; f.DTS > t.newest {
+		t.newest, t.arrival = f.DTS, f.Arrival
+	}
 }
 
 // follow gives a track the offset of one that jumped before it, if with that
@@ -94,8 +97,8 @@ func (t *timeline) placeData(f *media.Frame) {
 // that it had; that of a wrap; or the one by which f follows what was there.
 func (t *timeline) rebase(l *lane, f *media.Frame, why Repair) {
 	t.count(why)
-	from, want := l.out, t.expect(l, f.Arrival)
-	if !l.written {
+	from, want := l.at, t.expect(l, f.Arrival)
+	if !l.seen {
 		from = t.newest - maxSkew
 	}
 	best, found := time.Duration(0), false
@@ -134,10 +137,10 @@ func (t *timeline) rebase(l *lane, f *media.Frame, why Repair) {
 // moment: behind its last frame, but if that was long ago behind the newest of
 // all, by the time that really passed.
 func (t *timeline) expect(l *lane, arrival time.Time) time.Duration {
-	if l.written && arrival.Sub(l.arrival) < jump {
-		return l.out + max(l.step, tick)
+	if l.seen && arrival.Sub(l.arrival) < jump {
+		return l.at + max(l.step, tick)
 	}
-	return max(l.out, t.newest) + max(arrival.Sub(t.arrival), tick)
+	return t.newest + max(arrival.Sub(t.arrival), tick)
 }
 
 // same returns old if track is nothing else, so that what compares tracks

@@ -22,9 +22,14 @@ type source struct {
 func (s *source) exact(n int64) time.Duration { return s.skew + s.step(n) }
 func (s *source) dts(n int64) time.Duration   { return s.exact(n) / s.round * s.round }
 
-// index returns the first frame from n on that is not before a time.
-func index(s *source, n int64, at time.Duration) int64 {
-	return n + int64(sort.Search(int(time.Hour/time.Millisecond), func(i int) bool { return s.exact(n+int64(i)) >= at }))
+// resting returns n, or the first frame after the pause that n is in.
+func resting(s *source, n int64) int64 {
+	in := s.exact(n) % (10 * time.Minute)
+	if in < 20*time.Second {
+		return n
+	}
+	end := s.exact(n) - in + 10*time.Minute
+	return n + int64(sort.Search(int(time.Hour/time.Millisecond), func(i int) bool { return s.exact(n+int64(i)) >= end }))
 }
 
 // every returns frames of num/den seconds each.
@@ -41,6 +46,7 @@ func every(num, den int64) func(int64) time.Duration {
 // encoders send for twenty seconds in ten minutes, or with MIJU_SOAK always.
 func TestThirtyDays(t *testing.T) {
 	const day = 24 * time.Hour
+	always := os.Getenv("MIJU_SOAK") != ""
 	pal, ntsc := every(1, 25), every(1001, 30000)
 	aac44, aac48 := every(1024, 44100), every(1024, 48000)
 	for _, c := range []struct {
@@ -65,16 +71,15 @@ func TestThirtyDays(t *testing.T) {
 			wall := func(dts time.Duration) time.Time { return epoch.Add(dts - dts/1e6*time.Duration(c.ppm)) }
 			var v, a int64
 			for c.video.exact(v) < 30*day {
-				if pause := c.video.exact(v) % (10 * time.Minute); pause > 20*time.Second && os.Getenv("MIJU_SOAK") == "" {
-					to := c.video.exact(v) - pause + 10*time.Minute
-					v, a = index(&c.video, v, to), index(&c.audio, a, to+c.audio.skew)
+				if !always {
+					v, a = resting(&c.video, v), resting(&c.audio, a)
 				}
 				s, n := &c.video, &v
 				if c.audio.exact(a)-c.audio.skew < c.video.exact(v) {
 					s, n = &c.audio, &a
 				}
 				dts := s.dts(*n)
-				m.want = dts
+				m.want[s.track.ID] = append(m.want[s.track.ID], dts)
 				// A network that delays by up to 100 ms.
 				arrival := wall(s.exact(*n) - s.skew).Add(time.Duration(random.Int64N(int64(100 * time.Millisecond))))
 				if c.wrap > 0 {
@@ -90,7 +95,12 @@ func TestThirtyDays(t *testing.T) {
 					t.Fatalf("at %v the anchor is off by %v", m.newest, off)
 				}
 			}
-			if m.repairs[RepairBack] != c.wraps || m.frames < 5_000_000 {
+			r.flush()
+			if skewed := c.audio.skew > holdFrom; skewed != (m.repairs[RepairSkew] == 1) {
+				t.Error("sound is ahead and not held, or held and not ahead")
+			}
+			m.repairs[RepairSkew] = 0
+			if m.repairs[RepairBack] != c.wraps || len(m.want[1])+len(m.want[2]) > 0 || m.frames < 5_000_000 {
 				t.Errorf("%d frames, %v", m.frames, m.repairs)
 			}
 			for k, n := range m.repairs {
@@ -105,7 +115,7 @@ func TestThirtyDays(t *testing.T) {
 // monthly looks at the frames of a month.
 type monthly struct {
 	t       *testing.T
-	want    time.Duration // the encoder's own time of the next frame
+	want    [4][]time.Duration // the encoder's own times, by track
 	frames  int
 	last    [4]time.Duration
 	newest  time.Duration
@@ -117,7 +127,8 @@ func (m *monthly) take(f media.Frame) {
 	if m.frames++; m.last[id] > 0 && f.DTS < m.last[id]+tick {
 		m.t.Fatalf("%v: DTS %v after %v", f.Track.Codec, f.DTS, m.last[id])
 	}
-	if d := f.DTS - m.want; d.Abs() > tick {
+	d := f.DTS - m.want[id][0]
+	if m.want[id] = m.want[id][1:]; d.Abs() > tick {
 		m.t.Fatalf("%v: frame %d is %v off the encoder's time", f.Track.Codec, m.frames, d)
 	}
 	m.last[id], m.newest = f.DTS, max(m.newest, f.DTS)

@@ -20,6 +20,9 @@ const (
 	RepairNotRising
 	// RepairNegative is a frame that was to be shown before it was decoded.
 	RepairNegative
+	// RepairSkew is a track that came well before the others of the same time:
+	// it was held back.
+	RepairSkew
 	// RepairSilence is sound that was promised or went on, and did not come:
 	// silence was put in its place.
 	RepairSilence
@@ -32,7 +35,7 @@ const (
 
 var repairNames = [repairKinds]string{
 	RepairBack: "back", RepairForward: "forward", RepairBase: "base", RepairNotRising: "not_rising",
-	RepairNegative: "negative_composition", RepairSilence: "silence", RepairLateSound: "late_sound",
+	RepairNegative: "negative_composition", RepairSkew: "skew", RepairSilence: "silence", RepairLateSound: "late_sound",
 }
 
 // String returns the repair's name as metrics and the API show it.

@@ -15,7 +15,7 @@ func clip(n int, lag, from, to time.Duration) (all []media.Frame) {
 	for vn, an := int64(0), int64(0); v(vn) < time.Duration(n)*time.Second; {
 		f := media.Frame{Track: video, DTS: v(vn), RandomAccess: vn%50 == 0}
 		f.Arrival = epoch.Add(f.DTS)
-		if at := a(an); at+lag < f.DTS {
+		if at := a(an); at+lag < f.DTS && at < time.Duration(n)*time.Second {
 			f = media.Frame{Track: audio, DTS: at, RandomAccess: true, Arrival: epoch.Add(at + lag)}
 			if an++; at >= from && at < to {
 				continue

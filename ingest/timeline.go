@@ -36,10 +36,11 @@ type timeline struct {
 	// floor is the stream time that all frames must be above.
 	floor time.Duration
 	// newest is the highest DTS of all tracks, which came at arrival; picture
-	// is the highest of video.
+	// is the highest of video that was handed on.
 	newest, picture time.Duration
 	arrival         time.Time
 	clock           clock
+	waiting         interleaver
 	// seekUntil is when pictures need no random access point any more.
 	seekUntil time.Time
 }
@@ -50,16 +51,20 @@ type lane struct {
 	// stream has it.
 	source, track *media.Track
 	// in and arrival are of the newest frame, in the encoder's time; step is
-	// how far it was from the one before.
+	// how far it was from the one before; at is its DTS in stream time.
 	seen     bool
 	in, step time.Duration
 	arrival  time.Time
 	offset   time.Duration
-	// out is the newest DTS in stream time, written that there was one.
+	at       time.Duration
+	// out is the newest DTS that was handed on, written that there was one.
 	out     time.Duration
 	written bool
-	// delay is how late the track's frames are at least, by the clock.
+	// delay is how late the track's frames are at least, by the clock. due is
+	// until when the newest is held back, held that it is.
 	delay least
+	due   time.Time
+	held  bool
 	// seeking is set until a resumed video track has a random access point.
 	seeking bool
 	sound   sound
@@ -183,42 +188,43 @@ func (t *timeline) skips(l *lane, f *media.Frame) bool {
 	return l.seeking && !f.RandomAccess && f.Arrival.Before(t.seekUntil)
 }
 
-// write places f in stream time and in a track set and hands it on.
+// write places f in stream time and hands it on, at once or when the other
+// tracks have come as far.
 func (t *timeline) write(f media.Frame) {
 	l := t.lane(f.Track)
 	if t.skips(l, &f) {
 		return
 	}
 	l.seeking = false
-	kind := f.Track.Kind()
-	if kind == media.KindData {
+	if f.Track.Kind() == media.KindData {
 		t.placeData(&f)
-	} else {
-		t.place(l, &f)
-	}
-	at := f.DTS
-	if kind == media.KindAudio && t.tooLate(l, &f) {
+		t.emit(l, &f)
 		return
 	}
-	t.raise(l, &f)
+	t.place(l, &f)
+	if t.clock.observe(f.DTS, f.Arrival) {
+		set := *t.set
+		set.Anchor = t.clock.anchor()
+		t.set = &set
+	}
+	t.interleave(l, &f)
+}
+
+// emit gives f its final times and a track set and hands it on.
+func (t *timeline) emit(l *lane, f *media.Frame) {
+	kind := f.Track.Kind()
+	if kind == media.KindAudio && t.tooLate(l, f) {
+		return
+	}
+	t.raise(l, f)
 	l.out, l.written = f.DTS, true
 	t.adopt(l, f.Track)
-	if kind != media.KindData {
-		if f.DTS > t.newest {
-			t.newest, t.arrival = f.DTS, f.Arrival
-		}
-		if t.clock.observe(at, f.Arrival) {
-			set := *t.set
-			set.Anchor = t.clock.anchor()
-			t.set = &set
-		}
-	}
 	f.Track, f.Set = l.track, t.set
-	t.out(f)
+	t.out(*f)
 	if kind == media.KindVideo && f.DTS > t.picture {
 		step := f.DTS - t.picture
 		t.picture = f.DTS
-		t.fill(&f, step)
+		t.fill(f, step)
 	}
 }
 

@@ -127,7 +127,12 @@ func TestTimeline(t *testing.T) {
 			[]int{0, 33, 900, 1800, 2700, 3600},
 			nil,
 		},
-		{"sound seconds ahead keeps its place", []in{{video, 0, 0, 0}, {audio, 3000, 3000, 5}, {video, 33, 33, 33}, {audio, 3021, 3021, 36}}, []int{0, 3000, 33, 3021}, nil},
+		{
+			"sound seconds ahead waits for its pictures",
+			[]in{{video, 0, 0, 0}, {audio, 3000, 3000, 5}, {video, 33, 33, 33}, {audio, 3021, 3021, 36}, {video, 2980, 2980, 2980}, {video, 3013, 3013, 3013}, {video, 3046, 3046, 3046}},
+			[]int{0, 33, 2980, 3000, 3013, 3021, 3046},
+			map[Repair]int{RepairSkew: 1},
+		},
 		{"sound with a time of its own", []in{{video, 0, 0, 0}, {video, 33, 33, 33}, {audio, 86400000, 86400000, 35}, {audio, 86400023, 86400023, 58}, {video, 66, 66, 66}}, []int{0, 33, 35, 58, 66}, map[Repair]int{RepairBase: 1}},
 		{
 			"only the sound jumps",
@@ -162,6 +167,7 @@ func TestTimeline(t *testing.T) {
 			for _, f := range c.in {
 				r.play(f.frame())
 			}
+			r.flush()
 			var got []int
 			for _, f := range r.frames {
 				got = append(got, int(f.DTS/time.Millisecond))
