@@ -1,0 +1,293 @@
+package mpegts
+
+import (
+	"encoding/binary"
+	"slices"
+	"time"
+
+	"github.com/miju-live/miju/media"
+)
+
+const (
+	// delay is how far decode times are ahead of the clock reference, so that
+	// sound that comes later than its picture is still in time.
+	delay = 500 * time.Millisecond
+	// pcrInterval is after how long the next frame brings a clock reference; the standard's
+	// bound is 100 ms (2.7.2).
+	pcrInterval = 70 * time.Millisecond
+	// psiInterval is how often tables come where no random access point of a
+	// picture brings them.
+	psiInterval = 500 * time.Millisecond
+	// ticksPerSecond of PTS and DTS; a clock reference has 300 steps a tick.
+	ticksPerSecond = 90_000
+)
+
+// State is where a reader of packets stands: what the next packets must fit
+// to. The zero State fits to all.
+type State struct {
+	counters [pids]counter
+	// pcr and psi are when the last clock reference and the last tables came,
+	// in stream time plus one tick; 0 is never.
+	pcr, psi time.Duration
+	program  *Program
+}
+
+// counter is the continuity counter of the last packet with a payload.
+type counter struct {
+	seen  bool
+	value uint8
+}
+
+// The indexes of PIDs in a State.
+const (
+	ofPAT = iota
+	ofPMT
+	ofVideo
+	ofAudio
+	pids
+)
+
+var pidOf = [pids]uint16{ofPAT: pidPAT, ofPMT: pidPMT, ofVideo: pidVideo, ofAudio: pidAudio}
+
+func indexOf(pid uint16) int {
+	for i, p := range pidOf {
+		if p == pid {
+			return i
+		}
+	}
+	return -1
+}
+
+// NeedsTables reports whether PAT and PMT should stand before f.
+func (s *State) NeedsTables(p *Program, f *media.Frame) bool {
+	switch {
+	case s.psi == 0 || !p.Same(s.program):
+		return true
+	case f.Track.Kind() == media.KindVideo && f.RandomAccess:
+		return true
+	}
+	return f.DTS-s.psi >= psiInterval && p.Video == nil || f.DTS-s.psi >= 4*psiInterval
+}
+
+// AppendTables appends PAT and PMT, two packets.
+func AppendTables(dst []byte, s State, p *Program) []byte {
+	w := writer{dst: dst, state: s}
+	w.tables(p)
+	return w.dst
+}
+
+// AppendFrame appends the packets of a frame of one of p's tracks, with what
+// must stand before them: tables where State.NeedsTables says so, a clock
+// reference where the last is too old.
+func AppendFrame(dst []byte, s State, p *Program, f *media.Frame) []byte {
+	w := writer{dst: dst, state: s}
+	if s.NeedsTables(p, f) {
+		w.tables(p)
+	}
+	index, onPCR := ofVideo, true
+	if f.Track.Kind() == media.KindAudio {
+		index, onPCR = ofAudio, p.Video == nil
+	}
+	if old := f.DTS+1-s.pcr > pcrInterval; !onPCR && s.pcr > 0 && old && f.DTS+1 > s.pcr {
+		w.reference(ofVideo, f.DTS)
+	}
+	w.frame(index, onPCR, f)
+	return w.dst
+}
+
+// Glue appends packets without payload that let a reader whose state is s read
+// packets that were made for another: they say where a counter may jump.
+func Glue(dst []byte, s State, packets []byte) []byte {
+	var first [pids]bool
+	for ; len(packets) >= packetSize; packets = packets[packetSize:] {
+		i := indexOf(uint16(packets[1]&0x1f)<<8 | uint16(packets[2]))
+		if i < 0 || first[i] || packets[3]&0x10 == 0 {
+			continue
+		}
+		first[i] = true
+		before := (packets[3] - 1) & 0x0f
+		if c := s.counters[i]; !c.seen || c.value == before {
+			continue
+		}
+		at := len(dst)
+		dst = append(dst, syncByte, byte(pidOf[i]>>8), byte(pidOf[i]), 0x20|before, packetSize-5, 0x80)
+		for len(dst) < at+packetSize {
+			dst = append(dst, 0xff)
+		}
+	}
+	return dst
+}
+
+// Follow notes packets of the frame f, or tables alone, that were sent.
+func (s *State) Follow(p *Program, f *media.Frame, packets []byte) {
+	for ; len(packets) >= packetSize; packets = packets[packetSize:] {
+		i := indexOf(uint16(packets[1]&0x1f)<<8 | uint16(packets[2]))
+		if i < 0 {
+			continue
+		}
+		if packets[3]&0x10 != 0 {
+			s.counters[i] = counter{true, packets[3] & 0x0f}
+		}
+		if packets[3]&0x20 != 0 && packets[4] > 0 && packets[5]&0x10 != 0 {
+			s.pcr = f.DTS + 1
+		}
+		if i == ofPMT {
+			s.psi, s.program = f.DTS+1, p
+		}
+	}
+}
+
+// writer makes packets.
+type writer struct {
+	dst   []byte
+	state State
+}
+
+func (w *writer) next(index int) byte {
+	c := &w.state.counters[index]
+	if c.seen {
+		c.value = (c.value + 1) & 0x0f
+	}
+	c.seen = true
+	return c.value
+}
+
+// tables appends PAT and PMT, each a section in a packet.
+func (w *writer) tables(p *Program) {
+	for index, section := range [...][]byte{ofPAT: pat, ofPMT: p.pmt} {
+		at := len(w.dst)
+		pid := pidOf[index]
+		w.dst = append(w.dst, syncByte, 0x40|byte(pid>>8), byte(pid), 0x10|w.next(index), 0)
+		w.dst = append(w.dst, section...)
+		for len(w.dst) < at+packetSize {
+			w.dst = append(w.dst, 0xff)
+		}
+	}
+}
+
+// reference appends a packet that holds a clock reference only. Its counter
+// does not count (2.4.3.3).
+func (w *writer) reference(index int, dts time.Duration) {
+	at := len(w.dst)
+	pid := pidOf[index]
+	w.dst = append(w.dst, syncByte, byte(pid>>8), byte(pid), 0x20|w.state.counters[index].value, packetSize-5, 0x10)
+	w.dst = appendPCR(w.dst, dts)
+	for len(w.dst) < at+packetSize {
+		w.dst = append(w.dst, 0xff)
+	}
+}
+
+// frame appends one PES packet (2.4.3.6) in as many packets as it takes.
+func (w *writer) frame(index int, pcr bool, f *media.Frame) {
+	es := payloadOf(f)
+	head := pesHeader(f, len(es))
+	w.dst = slices.Grow(w.dst, (len(head)+len(es)+2*packetSize)/(packetSize-4)*packetSize)
+	pid := pidOf[index]
+	for first := true; first || len(head)+len(es) > 0; first = false {
+		at := len(w.dst)
+		start := byte(0)
+		if first {
+			start = 0x40
+		}
+		w.dst = append(w.dst, syncByte, start|byte(pid>>8), byte(pid), 0x10|w.next(index))
+		var field [8]byte
+		adaptation := field[:0]
+		if first && (pcr || f.RandomAccess) {
+			flags := byte(0)
+			if f.RandomAccess {
+				flags |= 0x40
+			}
+			if adaptation = append(adaptation, flags); pcr {
+				adaptation[0] |= 0x10
+				adaptation = appendPCR(adaptation, f.DTS)
+			}
+		}
+		w.fill(at, adaptation, len(head)+len(es))
+		n := min(len(head), at+packetSize-len(w.dst))
+		w.dst = append(w.dst, head[:n]...)
+		head = head[n:]
+		n = min(len(es), at+packetSize-len(w.dst))
+		w.dst = append(w.dst, es[:n]...)
+		es = es[n:]
+	}
+}
+
+// fill appends the adaptation field of the packet at at, with the stuffing that
+// left bytes of payload need to end with the packet (2.4.3.4).
+func (w *writer) fill(at int, adaptation []byte, left int) {
+	room := packetSize - 4
+	if len(adaptation) > 0 {
+		room -= 1 + len(adaptation)
+	}
+	stuffing := max(0, room-left)
+	if len(adaptation) == 0 && stuffing == 0 {
+		return
+	}
+	w.dst[at+3] |= 0x20
+	if len(adaptation) == 0 { // its length and its flags are the first stuffing
+		stuffing--
+		w.dst = append(w.dst, byte(stuffing))
+		if stuffing > 0 {
+			w.dst = append(w.dst, 0)
+			stuffing--
+		}
+	} else {
+		w.dst = append(append(w.dst, byte(len(adaptation)+stuffing)), adaptation...)
+	}
+	for range stuffing {
+		w.dst = append(w.dst, 0xff)
+	}
+}
+
+// pesHeader makes the header of the PES packet of a frame, whose payload has so
+// many bytes.
+func pesHeader(f *media.Frame, payload int) []byte {
+	id := byte(0xe0)
+	switch f.Track.Codec {
+	case media.AAC, media.MP3:
+		id = 0xc0
+	case media.Opus, media.AC3, media.EAC3:
+		id = 0xbd // private_stream_1
+	}
+	pts, dts := stamp(f.PTS), stamp(f.DTS)
+	h := []byte{0, 0, 1, id, 0, 0, 0x84, 0x80, 5} // data_alignment_indicator
+	if pts != dts {
+		h[7], h[8] = 0xc0, 10
+		h = appendStamp(h, 0x30, pts)
+		h = appendStamp(h, 0x10, dts)
+	} else {
+		h = appendStamp(h, 0x20, pts)
+	}
+	if size := len(h) - 6 + payload; size <= 0xffff { // else unbounded, which pictures may be
+		binary.BigEndian.PutUint16(h[4:], uint16(size))
+	}
+	return h
+}
+
+// stamp turns stream time into PTS or DTS.
+func stamp(d time.Duration) int64 {
+	d += delay
+	return int64(d/time.Second)*ticksPerSecond + int64(d%time.Second)*ticksPerSecond/int64(time.Second)
+}
+
+// appendStamp appends 33 bits with their markers (2.4.3.7).
+func appendStamp(dst []byte, prefix byte, t int64) []byte {
+	return append(dst, prefix|byte(t>>29)&0x0e|1, byte(t>>22), byte(t>>14)|1, byte(t>>7), byte(t<<1)|1)
+}
+
+// appendPCR appends a program clock reference (2.4.3.5).
+func appendPCR(dst []byte, dts time.Duration) []byte {
+	t := stamp(dts - delay)
+	return append(dst, byte(t>>25), byte(t>>17), byte(t>>9), byte(t>>1), byte(t<<7)|0x7e, 0)
+}
+
+// BeginsWithTables reports whether packets begin with a PAT.
+func BeginsWithTables(packets []byte) bool {
+	return len(packets) >= packetSize && packets[1]&0x1f == 0 && packets[2] == pidPAT
+}
+
+// Lacks reports whether a reader in this state needs the tables of p before
+// packets, which do not begin with them.
+func (s *State) Lacks(p *Program, packets []byte) bool {
+	return !p.Same(s.program) && !BeginsWithTables(packets)
+}
