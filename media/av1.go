@@ -7,10 +7,9 @@ import (
 
 // OBU types (AV1 Bitstream & Decoding Process, 6.2.2).
 const (
-	obuSequenceHeader    = 1
-	obuTemporalDelimiter = 2
-	obuFrameHeader       = 3
-	obuFrame             = 6
+	obuSequenceHeader = 1
+	obuFrameHeader    = 3
+	obuFrame          = 6
 )
 
 // maxAV1Record bounds an av1C record, in bytes: its four, a sequence header of

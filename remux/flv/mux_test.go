@@ -2,6 +2,7 @@ package flv_test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"reflect"
 	"testing"
@@ -215,6 +216,98 @@ func nextFrame(t *testing.T, r *flv.Reader, d *flv.Demuxer) media.Frame {
 		if ok {
 			return f
 		}
+	}
+}
+
+// TestClipsOfRealEncodersGoThrough muxes and demuxes every codec that has a
+// clip: frame by frame the same, of a track that tells the same.
+func TestClipsOfRealEncodersGoThrough(t *testing.T) {
+	for name := range mediatest.Codecs {
+		t.Run(name, func(t *testing.T) {
+			id := flv.AudioTrack
+			if mediatest.Codecs[name].Kind() == media.KindVideo {
+				id = flv.VideoTrack
+			}
+			frames := mediatest.Clip(t, name, id)
+			first := frames[0].Track
+			video := first.Kind() == media.KindVideo
+			file := flv.AppendFileHeader(nil, video, !video)
+			file = flv.AppendMetadata(file, frames[0].Set.Tracks, flv.Enhanced)
+			file = flv.AppendSequenceHeader(file, first, 0, flv.Enhanced)
+			for i := range frames {
+				f := &frames[i]
+				file = flv.AppendFrameHead(file, f, flv.Enhanced)
+				file = flv.AppendTrailer(append(file, f.Data...), f, flv.Enhanced)
+			}
+			r := flv.NewReader(bytes.NewReader(file))
+			var d flv.Demuxer
+			for i, want := range frames {
+				got := nextFrame(t, r, &d)
+				if !bytes.Equal(got.Data, want.Data) || got.RandomAccess != want.RandomAccess || (got.DTS-want.DTS).Abs() > time.Millisecond/2 {
+					t.Fatalf("frame %d differs: %v at %v, want %v at %v", i, got.RandomAccess, got.DTS, want.RandomAccess, want.DTS)
+				}
+				g := got.Track
+				if g.ID != id || g.Codec != first.Codec || !bytes.Equal(g.Config, first.Config) || g.Width != first.Width || g.Height != first.Height ||
+					g.SampleRate != first.SampleRate || g.Channels != first.Channels || g.CodecString() != first.CodecString() {
+					t.Fatalf("frame %d: track %+v, want %+v", i, g, first)
+				}
+			}
+			if tracks, complete := d.Tracks(); !complete || len(tracks) != 1 || len(d.Promised()) != 0 {
+				t.Error(tracks, complete)
+			}
+		})
+	}
+}
+
+func TestFormsOfBodies(t *testing.T) {
+	mp3 := func(rate, channels int) *media.Track {
+		return &media.Track{Codec: media.MP3, SampleRate: rate, Channels: channels, Config: []byte{0xff, 0xfb, 0, 0}}
+	}
+	of := func(c media.Codec) *media.Track { return &media.Track{Codec: c, Config: []byte("CFG")} }
+	for _, c := range []struct {
+		name     string
+		track    *media.Track
+		p        flv.Packing
+		sequence string
+		head     string // of a random access point shown 2 ms late
+		id       float64
+	}{
+		{"H.264", of(media.H264), flv.Enhanced, "\x17\x00\x00\x00\x00CFG", "\x17\x01\x00\x00\x02", 7},
+		{"H.265", of(media.H265), flv.Enhanced, "\x90hvc1CFG", "\x91hvc1\x00\x00\x02", 1752589105},
+		{"H.265 legacy", of(media.H265), flv.Legacy, "\x1c\x00\x00\x00\x00CFG", "\x1c\x01\x00\x00\x02", 12},
+		{"AV1", of(media.AV1), flv.Legacy, "\x90av01CFG", "\x91av01", 1635135537},
+		{"VP9", of(media.VP9), flv.Enhanced, "\x90vp09CFG", "\x91vp09", 1987063865},
+		{"AAC", of(media.AAC), flv.Enhanced, "\xaf\x00CFG", "\xaf\x01", 10},
+		{"Opus", of(media.Opus), flv.Enhanced, "\x90OpusCFG", "\x91Opus", 1332770163},
+		{"FLAC", of(media.FLAC), flv.Enhanced, "\x90fLaCfLaC\x80\x00\x00\x22CFG", "\x91fLaC", 1716281667},
+		{"AC-3", of(media.AC3), flv.Enhanced, "", "\x91ac-3", 1633889587},
+		{"E-AC-3", of(media.EAC3), flv.Enhanced, "", "\x91ec-3", 1700998451},
+		{"MP3, 44.1 kHz stereo", mp3(44100, 2), flv.Enhanced, "", "\x2f", 2},
+		{"MP3, 48 kHz", mp3(48000, 2), flv.Enhanced, "", "\x2f", 2},
+		{"MP3, 22.05 kHz mono", mp3(22050, 1), flv.Enhanced, "", "\x2a", 2},
+		{"MP3, 8 kHz mono", mp3(8000, 1), flv.Enhanced, "", "\xe2", 14},
+		{"MP3 of a rate without a code", mp3(32000, 2), flv.Enhanced, "", "\x91.mp3", 778924083},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := flv.AppendSequenceBody(nil, c.track, c.p); string(got) != c.sequence {
+				t.Errorf("sequence %q, want %q", got, c.sequence)
+			}
+			f := media.Frame{Track: c.track, PTS: 2 * time.Millisecond, RandomAccess: true, Data: []byte("data")}
+			if got := flv.AppendBodyHead(nil, &f, c.p); string(got) != c.head {
+				t.Errorf("head %q, want %q", got, c.head)
+			}
+			values, err := amf0.Decode(flv.AppendMetadataBody(nil, []*media.Track{c.track}, c.p))
+			if err != nil {
+				t.Fatal(err)
+			}
+			o, _ := amf0.AsObject(values[1])
+			if id := cmp.Or(o.Get("videocodecid"), o.Get("audiocodecid")); id != amf0.Number(c.id) {
+				t.Errorf("id %v, want %v", id, c.id)
+			}
+			if !flv.Carries(c.track.Codec) {
+				t.Error("is not carried")
+			}
+		})
 	}
 }
 
