@@ -12,7 +12,9 @@ import (
 
 	gosrt "github.com/datarhei/gosrt"
 
+	"github.com/miju-live/miju/ingest"
 	"github.com/miju-live/miju/stream"
+	"github.com/miju-live/miju/tsfeed"
 )
 
 const (
@@ -42,6 +44,19 @@ var (
 	errNarrow = fmt.Errorf("%w: the player's line carries less than the stream", os.ErrDeadlineExceeded)
 	errGone   = errors.New("the player has gone")
 )
+
+var _ ingest.Player = (*conn)(nil)
+
+// Play sends s as MPEG-TS from its newest random access point on. The error
+// wraps media.ErrUnsupportedCodec if MPEG-TS does not carry s.
+func (c *conn) Play(ctx context.Context, s *stream.Stream) error {
+	f, err := tsfeed.NewReader(s, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return c.play(ctx, s, f)
+}
 
 // feed brings a stream as MPEG-TS.
 type feed interface {
