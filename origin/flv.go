@@ -5,21 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/miju-live/miju/media"
 	"github.com/miju-live/miju/remux/flv"
 	"github.com/miju-live/miju/stream"
 	"github.com/miju-live/miju/streamkey"
 )
-
-// closeGrace is how long a viewer may take for what is on its way when the
-// server shuts down.
-const closeGrace = time.Second
 
 // serveFLV answers /app/name.flv, as HTTP-FLV or, if the client asks for an
 // upgrade, as WebSocket-FLV.
@@ -42,7 +36,7 @@ func (s *Server) serveFLV(w http.ResponseWriter, r *http.Request, key streamkey.
 	}
 	s.viewers.Add(1)
 	defer s.viewers.Done()
-	v := &flvViewer{server: s, stream: live, packing: packing}
+	v := &flvViewer{pipe: pipe{server: s}, stream: live, packing: packing}
 	if strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
 		s.wsViewers.Add(1)
 		defer s.wsViewers.Add(-1)
@@ -73,68 +67,31 @@ func packingOf(hevc string) (flv.Packing, error) {
 
 // flvViewer writes one stream to one viewer.
 type flvViewer struct {
-	server  *Server
+	pipe
 	stream  *stream.Stream
 	packing flv.Packing
 	framing framing
 
-	conn net.Conn // nil: write to body
-	body http.ResponseWriter
-
 	begun        bool
 	video, audio *media.Track // as last sent; nil is not part of this answer
-	bufs         [][]byte
-	out          net.Buffers
 }
 
-// serveHTTP takes the connection over, so that shared bytes go from the log
-// to the socket in one writev; HTTP/2, which has no connection of its own for
-// an answer, copies.
 func (v *flvViewer) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx := r.Context()
-	if r.ProtoMajor >= 2 {
-		v.body, v.framing = w, framePlain
-		v.run(ctx)
-		return
-	}
-	conn, _, err := http.NewResponseController(w).Hijack()
+	framing, err := v.open(w, r, &v.server.flvBytes)
 	if err != nil {
-		v.server.fail(w, http.StatusInternalServerError, "internal", "cannot take the connection over")
 		return
 	}
-	defer conn.Close()
-	v.conn = conn
-	h := w.Header()
-	h.Set("Date", time.Now().UTC().Format(http.TimeFormat))
-	h.Set("Connection", "close")
-	v.framing = frameChunk
-	if !r.ProtoAtLeast(1, 1) {
-		v.framing = framePlain
-	} else {
-		h.Set("Transfer-Encoding", "chunked")
-	}
-	var head bytes.Buffer
-	head.WriteString("HTTP/1.1 200 OK\r\n")
-	if err := h.Write(&head); err != nil {
-		return
-	}
-	head.WriteString("\r\n")
-	v.bufs = append(v.bufs, head.Bytes())
-	if v.flush(ctx) != nil {
-		return
-	}
-	if v.run(ctx) && v.framing == frameChunk {
-		v.bufs = append(v.bufs, []byte("0\r\n\r\n"))
-		v.flush(ctx)
+	defer v.close()
+	v.framing = framing
+	if v.run(ctx) {
+		v.end(ctx, framing)
 	}
 }
 
 // run copies the stream until it ends (true) or the viewer is gone.
 func (v *flvViewer) run(ctx context.Context) bool {
-	if v.conn != nil {
-		stop := context.AfterFunc(ctx, func() { v.conn.SetWriteDeadline(time.Now().Add(closeGrace)) })
-		defer stop()
-	}
+	defer v.hurry(ctx)()
 	reader := v.stream.NewReader(stream.ReaderOptions{Data: true, Wake: v.server.config.FLVBatch})
 	defer reader.Close()
 	var batch []*stream.Entry
@@ -148,8 +105,7 @@ func (v *flvViewer) run(ctx context.Context) bool {
 		}
 		if err := v.flush(ctx); err != nil {
 			if errors.Is(err, os.ErrDeadlineExceeded) {
-				v.server.slow.Add(1)
-				v.server.log.Info("viewer was too slow", "stream", v.stream.Key(), "protocol", "flv", "skips", reader.Skipped())
+				v.server.tooSlow(v.stream, "flv", reader.Skipped())
 			}
 			return false
 		}
@@ -212,38 +168,4 @@ func (v *flvViewer) header(f *media.Frame) []byte {
 		b = flv.AppendSequenceHeader(b, t, f.DTS, v.packing)
 	}
 	return b
-}
-
-// flush writes what is queued. The deadline is for all of it: a viewer that
-// takes less than this in that time is no viewer any more.
-func (v *flvViewer) flush(ctx context.Context) error {
-	defer func() { clear(v.bufs); v.bufs = v.bufs[:0] }()
-	if v.conn == nil {
-		return v.copyOut()
-	}
-	if err := v.conn.SetWriteDeadline(time.Now().Add(v.server.config.WriteTimeout)); err != nil {
-		return err
-	}
-	if ctx.Err() != nil { // the end of ctx has set a nearer one, which this took back
-		v.conn.SetWriteDeadline(time.Now().Add(closeGrace))
-	}
-	v.out = v.bufs
-	n, err := v.out.WriteTo(v.conn)
-	v.server.flvBytes.Add(uint64(n))
-	return err
-}
-
-func (v *flvViewer) copyOut() error {
-	c := http.NewResponseController(v.body)
-	if err := c.SetWriteDeadline(time.Now().Add(v.server.config.WriteTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return err
-	}
-	for _, b := range v.bufs {
-		n, err := v.body.Write(b)
-		v.server.flvBytes.Add(uint64(n))
-		if err != nil {
-			return err
-		}
-	}
-	return c.Flush()
 }

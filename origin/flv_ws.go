@@ -24,7 +24,7 @@ func (v *flvViewer) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 		v.server.failures[http.StatusBadRequest].Add(1)
 		return
 	}
-	v.conn, v.framing = socket.NetConn(), frameWebSocket
+	v.conn, v.total, v.framing = socket.NetConn(), &v.server.flvBytes, frameWebSocket
 	defer v.conn.Close()
 	ctx, cancel := context.WithCancel(r.Context())
 	written := make(chan struct{})

@@ -48,10 +48,10 @@ type Server struct {
 }
 
 type counters struct {
-	flvViewers, wsViewers atomic.Int64
-	flvBytes, hlsBytes    atomic.Uint64
-	slow                  atomic.Uint64
-	failures              [600]atomic.Uint64 // by HTTP status
+	flvViewers, wsViewers, tsViewers atomic.Int64
+	flvBytes, hlsBytes, tsBytes      atomic.Uint64
+	slow                             atomic.Uint64
+	failures                         [600]atomic.Uint64 // by HTTP status
 }
 
 var _ http.Handler = (*Server)(nil)
@@ -76,10 +76,11 @@ func (s *Server) WaitViewers() { s.viewers.Wait() }
 
 // Stats are the figures of a Server.
 type Stats struct {
-	// FLVViewers and WebSocketFLVViewers are connected now.
-	FLVViewers, WebSocketFLVViewers int64
-	// FLVBytes went to both kinds of viewers, HLSBytes to HLS players.
-	FLVBytes, HLSBytes uint64
+	// FLVViewers, WebSocketFLVViewers and TSViewers are connected now.
+	FLVViewers, WebSocketFLVViewers, TSViewers int64
+	// FLVBytes went to both kinds of FLV viewers, HLSBytes to HLS players,
+	// TSBytes to viewers of MPEG-TS over HTTP.
+	FLVBytes, HLSBytes, TSBytes uint64
 	// Slow counts viewers disconnected because they took nothing.
 	Slow uint64
 	// Failures counts answers by HTTP status, of 400 and above.
@@ -89,8 +90,8 @@ type Stats struct {
 // Stats returns the figures of this moment.
 func (s *Server) Stats() Stats {
 	st := Stats{
-		FLVViewers: s.flvViewers.Load(), WebSocketFLVViewers: s.wsViewers.Load(),
-		FLVBytes: s.flvBytes.Load(), HLSBytes: s.hlsBytes.Load(), Slow: s.slow.Load(), Failures: map[int]uint64{},
+		FLVViewers: s.flvViewers.Load(), WebSocketFLVViewers: s.wsViewers.Load(), TSViewers: s.tsViewers.Load(),
+		FLVBytes: s.flvBytes.Load(), HLSBytes: s.hlsBytes.Load(), TSBytes: s.tsBytes.Load(), Slow: s.slow.Load(), Failures: map[int]uint64{},
 	}
 	for status := range s.failures {
 		if n := s.failures[status].Load(); n > 0 {
@@ -138,10 +139,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.page.ServeHTTP(w, r)
 	case ext == "flv":
 		s.play(w, r, key, "http-flv", func() { s.serveFLV(w, r, key) })
+	case ext == "ts":
+		s.play(w, r, key, "http-ts", func() { s.serveTS(w, r, key) })
 	case ext == "m3u8":
 		s.play(w, r, key, "hls", func() { s.hls.serveMultivariant(w, r, key) })
 	default:
-		s.notFound(w, "unknown_format", "streams are served as .flv and .m3u8, not ."+ext)
+		s.notFound(w, "unknown_format", "streams are served as .flv, .ts and .m3u8, not ."+ext)
 	}
 }
 
@@ -193,6 +196,12 @@ type failure struct {
 func (s *Server) notFound(w http.ResponseWriter, code, message string) {
 	w.Header().Set("Cache-Control", "max-age=1")
 	s.fail(w, http.StatusNotFound, code, message)
+}
+
+// tooSlow counts a viewer that took nothing.
+func (s *Server) tooSlow(live *stream.Stream, protocol string, skips uint64) {
+	s.slow.Add(1)
+	s.log.Info("viewer was too slow", "stream", live.Key(), "protocol", protocol, "skips", skips)
 }
 
 // offline answers for a stream that is not live.

@@ -54,10 +54,12 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	const viewersHelp = "Viewers that are connected."
 	m.gauge("miju_viewers", viewersHelp, float64(viewers.FLVViewers), "protocol", "http-flv")
 	m.gauge("miju_viewers", viewersHelp, float64(viewers.WebSocketFLVViewers), "protocol", "ws-flv")
+	m.gauge("miju_viewers", viewersHelp, float64(viewers.TSViewers), "protocol", "http-ts")
 	const bytesHelp = "Bytes sent to viewers and CDN edges."
 	m.counter("miju_egress_bytes_total", bytesHelp, viewers.FLVBytes, "protocol", "flv")
 	m.counter("miju_egress_bytes_total", bytesHelp, c.rtmpServer.Stats().PlayedBytes, "protocol", "rtmp")
 	m.counter("miju_egress_bytes_total", bytesHelp, viewers.HLSBytes, "protocol", "hls")
+	m.counter("miju_egress_bytes_total", bytesHelp, viewers.TSBytes, "protocol", "ts")
 	m.counter("miju_slow_viewers_total", "Viewers that were disconnected because they took nothing.", viewers.Slow)
 	for status, n := range viewers.Failures {
 		m.counter("miju_http_failures_total", "Requests of viewers that were answered with an error.", n, "status", strconv.Itoa(status))

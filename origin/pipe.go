@@ -1,0 +1,120 @@
+package origin
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+// closeGrace is how long a viewer may take for what is on its way when the
+// server shuts down.
+const closeGrace = time.Second
+
+// pipe is an endless answer: shared bytes go from the log to the socket in one
+// writev.
+type pipe struct {
+	server *Server
+	conn   net.Conn // nil: write to body
+	body   http.ResponseWriter
+	total  *atomic.Uint64 // counts what is sent
+	bufs   [][]byte
+	out    net.Buffers
+}
+
+// open takes the connection over and sends the head; HTTP/2, which has no
+// connection of its own for an answer, copies. After an error the request is
+// answered.
+func (p *pipe) open(w http.ResponseWriter, r *http.Request, total *atomic.Uint64) (framing, error) {
+	p.total = total
+	if r.ProtoMajor >= 2 {
+		p.body = w
+		return framePlain, nil
+	}
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		p.server.fail(w, http.StatusInternalServerError, "internal", "cannot take the connection over")
+		return 0, err
+	}
+	p.conn = conn
+	h := w.Header()
+	h.Set("Date", time.Now().UTC().Format(http.TimeFormat))
+	h.Set("Connection", "close")
+	fr := frameChunk
+	if !r.ProtoAtLeast(1, 1) {
+		fr = framePlain
+	} else {
+		h.Set("Transfer-Encoding", "chunked")
+	}
+	var head bytes.Buffer
+	head.WriteString("HTTP/1.1 200 OK\r\n")
+	if err = h.Write(&head); err == nil {
+		head.WriteString("\r\n")
+		p.bufs = append(p.bufs, head.Bytes())
+		err = p.flush(r.Context())
+	}
+	if err != nil {
+		p.close()
+	}
+	return fr, err
+}
+
+func (p *pipe) close() {
+	if p.conn != nil {
+		p.conn.Close()
+	}
+}
+
+// end says that the answer is whole.
+func (p *pipe) end(ctx context.Context, fr framing) {
+	if fr == frameChunk {
+		p.bufs = append(p.bufs, []byte("0\r\n\r\n"))
+		p.flush(ctx)
+	}
+}
+
+// hurry ends a write that waits soon after ctx has ended. It returns what takes
+// that back.
+func (p *pipe) hurry(ctx context.Context) (stop func() bool) {
+	if p.conn == nil {
+		return func() bool { return true }
+	}
+	return context.AfterFunc(ctx, func() { p.conn.SetWriteDeadline(time.Now().Add(closeGrace)) })
+}
+
+// flush writes what is queued. The deadline is for all of it: a viewer that
+// takes less than this in that time is no viewer any more.
+func (p *pipe) flush(ctx context.Context) error {
+	defer func() { clear(p.bufs); p.bufs = p.bufs[:0] }()
+	if p.conn == nil {
+		return p.copyOut()
+	}
+	if err := p.conn.SetWriteDeadline(time.Now().Add(p.server.config.WriteTimeout)); err != nil {
+		return err
+	}
+	if ctx.Err() != nil { // the end of ctx has set a nearer one, which this took back
+		p.conn.SetWriteDeadline(time.Now().Add(closeGrace))
+	}
+	p.out = p.bufs
+	n, err := p.out.WriteTo(p.conn)
+	p.total.Add(uint64(n))
+	return err
+}
+
+func (p *pipe) copyOut() error {
+	c := http.NewResponseController(p.body)
+	if err := c.SetWriteDeadline(time.Now().Add(p.server.config.WriteTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
+	for _, b := range p.bufs {
+		n, err := p.body.Write(b)
+		p.total.Add(uint64(n))
+		if err != nil {
+			return err
+		}
+	}
+	return c.Flush()
+}
