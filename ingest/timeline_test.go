@@ -73,95 +73,99 @@ func (r *run) of(id int) (all []int) {
 	return all
 }
 
+// wrap is 24 bits of milliseconds.
+const wrap = 1 << 24
+
+var timelines = []struct {
+	name    string
+	in      []in
+	want    []int // DTS in stream time
+	repairs map[Repair]int
+}{
+	{"begins at zero", []in{{video, 1400, 1480, 0}, {video, 1433, 1433, 33}}, []int{0, 33}, nil},
+	{"sound from before the first picture is left out", []in{{video, 1400, 1400, 0}, {audio, 1390, 1390, 5}, {audio, 1411, 1411, 10}}, []int{0, 11}, nil},
+	{"equal and straggling DTS", []in{{video, 0, 0, 0}, {video, 0, 0, 33}, {video, -20, -20, 66}, {video, 100, 100, 100}}, []int{0, 1, 2, 100}, map[Repair]int{RepairNotRising: 2}},
+	{
+		"encoder counts anew",
+		[]in{{video, 100000, 100000, 0}, {video, 100033, 100033, 33}, {video, 0, 0, 66}, {audio, 3, 3, 70}, {video, 33, 33, 99}},
+		[]int{0, 33, 66, 69, 99},
+		map[Repair]int{RepairBack: 1},
+	},
+	{"PTS before DTS", []in{{video, 50, 10, 0}}, []int{0}, map[Repair]int{RepairNegative: 1}},
+	{
+		"24-bit wrap, sound still in the old time",
+		[]in{
+			{video, wrap - 40, wrap - 40, 0},
+			{audio, wrap - 30, wrap - 30, 5},
+			{video, wrap - 7, wrap - 7, 33},
+			{video, 26, 26, 66},
+			{audio, wrap - 7, wrap - 7, 67},
+			{video, 60, 60, 100},
+			{audio, 16, 16, 101},
+			{audio, 39, 39, 102},
+		},
+		[]int{0, 10, 33, 66, 33, 100, 56, 79},
+		map[Repair]int{RepairBack: 2},
+	},
+	{
+		"forward by more than the time that passed",
+		[]in{
+			{video, 0, 0, 0}, {audio, 10, 10, 10}, {video, 33, 33, 33}, {video, 3600066, 3600066, 66}, {audio, 33, 33, 67}, {audio, 3600056, 3600056, 80}, {video, 3600100, 3600100, 100},
+		},
+		[]int{0, 10, 33, 66, 33, 56, 100},
+		map[Repair]int{RepairForward: 2},
+	},
+	{"a still screen stays a gap", []in{{video, 0, 0, 0}, {video, 9000, 9000, 9000}, {video, 9033, 9033, 9033}}, []int{0, 9000, 9033}, nil},
+	{
+		"a still screen while the network stalls",
+		[]in{{video, 0, 0, 0}, {video, 33, 33, 33}, {video, 66, 66, 7000}, {video, 5000, 5000, 7001}, {video, 5033, 5033, 7002}},
+		[]int{0, 33, 66, 5000, 5033},
+		nil,
+	},
+	{
+		"a catch-up after the network stalled",
+		[]in{{video, 0, 0, 0}, {video, 33, 33, 33}, {video, 900, 900, 4000}, {video, 1800, 1800, 4000}, {video, 2700, 2700, 4000}, {video, 3600, 3600, 4001}},
+		[]int{0, 33, 900, 1800, 2700, 3600},
+		nil,
+	},
+	{
+		"sound seconds ahead waits for its pictures",
+		[]in{{video, 0, 0, 0}, {audio, 3000, 3000, 5}, {video, 33, 33, 33}, {audio, 3021, 3021, 36}, {video, 2980, 2980, 2980}, {video, 3013, 3013, 3013}, {video, 3046, 3046, 3046}},
+		[]int{0, 33, 2980, 3000, 3013, 3021, 3046},
+		map[Repair]int{RepairSkew: 1},
+	},
+	{"sound with a time of its own", []in{{video, 0, 0, 0}, {video, 33, 33, 33}, {audio, 86400000, 86400000, 35}, {audio, 86400023, 86400023, 58}, {video, 66, 66, 66}}, []int{0, 33, 35, 58, 66}, map[Repair]int{RepairBase: 1}},
+	{
+		"only the sound jumps",
+		[]in{{video, 0, 0, 0}, {audio, 0, 0, 0}, {video, 33, 33, 33}, {audio, 23, 23, 34}, {audio, 500023, 500023, 46}, {video, 66, 66, 66}, {audio, 500046, 500046, 69}, {video, 100, 100, 100}},
+		[]int{0, 0, 33, 23, 46, 66, 69, 100},
+		map[Repair]int{RepairForward: 1},
+	},
+	{
+		"a single frame with a wild time",
+		[]in{{video, 0, 0, 0}, {video, 33, 33, 33}, {video, 9999999, 9999999, 66}, {video, 100, 100, 100}, {video, 133, 133, 133}},
+		[]int{0, 33, 66, 100, 133},
+		map[Repair]int{RepairForward: 1, RepairBack: 1},
+	},
+	{
+		"two times taking turns on one track",
+		[]in{{video, 0, 0, 0}, {video, 70000, 70000, 33}, {video, 66, 66, 66}, {video, 70066, 70066, 100}, {video, 133, 133, 133}},
+		[]int{0, 1, 66, 67, 133},
+		map[Repair]int{RepairForward: 2, RepairBack: 2},
+	},
+	{
+		"the tracks jump by a little more and a little less than is noticed",
+		[]in{
+			{video, 0, 0, 0}, {audio, 0, 0, 1}, {video, 33, 33, 33}, {audio, 23, 23, 34}, {video, 1096, 1096, 66}, {audio, 1046, 1046, 67}, {video, 1129, 1129, 99}, {audio, 1069, 1069, 100},
+		},
+		[]int{0, 0, 33, 23, 66, 24, 99, 39},
+		map[Repair]int{RepairForward: 2, RepairNotRising: 1},
+	},
+	{"data without a time", []in{{video, 50000, 50000, 0}, {video, 50033, 50033, 33}, {data, 0, 0, 34}, {data, 0, 0, 35}, {video, 50066, 50066, 66}}, []int{0, 33, 33, 34, 66}, map[Repair]int{RepairNotRising: 1}},
+}
+
 func TestTimeline(t *testing.T) {
-	wrap := 1 << 24 // milliseconds
-	for _, c := range []struct {
-		name    string
-		in      []in
-		want    []int // DTS in stream time
-		repairs map[Repair]int
-	}{
-		{"begins at zero", []in{{video, 1400, 1480, 0}, {video, 1433, 1433, 33}}, []int{0, 33}, nil},
-		{"sound from before the first picture is left out", []in{{video, 1400, 1400, 0}, {audio, 1390, 1390, 5}, {audio, 1411, 1411, 10}}, []int{0, 11}, nil},
-		{"equal and straggling DTS", []in{{video, 0, 0, 0}, {video, 0, 0, 33}, {video, -20, -20, 66}, {video, 100, 100, 100}}, []int{0, 1, 2, 100}, map[Repair]int{RepairNotRising: 2}},
-		{
-			"encoder counts anew",
-			[]in{{video, 100000, 100000, 0}, {video, 100033, 100033, 33}, {video, 0, 0, 66}, {audio, 3, 3, 70}, {video, 33, 33, 99}},
-			[]int{0, 33, 66, 69, 99},
-			map[Repair]int{RepairBack: 1},
-		},
-		{"PTS before DTS", []in{{video, 50, 10, 0}}, []int{0}, map[Repair]int{RepairNegative: 1}},
-		{
-			"24-bit wrap, sound still in the old time",
-			[]in{
-				{video, wrap - 40, wrap - 40, 0},
-				{audio, wrap - 30, wrap - 30, 5},
-				{video, wrap - 7, wrap - 7, 33},
-				{video, 26, 26, 66},
-				{audio, wrap - 7, wrap - 7, 67},
-				{video, 60, 60, 100},
-				{audio, 16, 16, 101},
-				{audio, 39, 39, 102},
-			},
-			[]int{0, 10, 33, 66, 33, 100, 56, 79},
-			map[Repair]int{RepairBack: 2},
-		},
-		{
-			"forward by more than the time that passed",
-			[]in{
-				{video, 0, 0, 0}, {audio, 10, 10, 10}, {video, 33, 33, 33}, {video, 3600066, 3600066, 66}, {audio, 33, 33, 67}, {audio, 3600056, 3600056, 80}, {video, 3600100, 3600100, 100},
-			},
-			[]int{0, 10, 33, 66, 33, 56, 100},
-			map[Repair]int{RepairForward: 2},
-		},
-		{"a still screen stays a gap", []in{{video, 0, 0, 0}, {video, 9000, 9000, 9000}, {video, 9033, 9033, 9033}}, []int{0, 9000, 9033}, nil},
-		{
-			"a still screen while the network stalls",
-			[]in{{video, 0, 0, 0}, {video, 33, 33, 33}, {video, 66, 66, 7000}, {video, 5000, 5000, 7001}, {video, 5033, 5033, 7002}},
-			[]int{0, 33, 66, 5000, 5033},
-			nil,
-		},
-		{
-			"a catch-up after the network stalled",
-			[]in{{video, 0, 0, 0}, {video, 33, 33, 33}, {video, 900, 900, 4000}, {video, 1800, 1800, 4000}, {video, 2700, 2700, 4000}, {video, 3600, 3600, 4001}},
-			[]int{0, 33, 900, 1800, 2700, 3600},
-			nil,
-		},
-		{
-			"sound seconds ahead waits for its pictures",
-			[]in{{video, 0, 0, 0}, {audio, 3000, 3000, 5}, {video, 33, 33, 33}, {audio, 3021, 3021, 36}, {video, 2980, 2980, 2980}, {video, 3013, 3013, 3013}, {video, 3046, 3046, 3046}},
-			[]int{0, 33, 2980, 3000, 3013, 3021, 3046},
-			map[Repair]int{RepairSkew: 1},
-		},
-		{"sound with a time of its own", []in{{video, 0, 0, 0}, {video, 33, 33, 33}, {audio, 86400000, 86400000, 35}, {audio, 86400023, 86400023, 58}, {video, 66, 66, 66}}, []int{0, 33, 35, 58, 66}, map[Repair]int{RepairBase: 1}},
-		{
-			"only the sound jumps",
-			[]in{{video, 0, 0, 0}, {audio, 0, 0, 0}, {video, 33, 33, 33}, {audio, 23, 23, 34}, {audio, 500023, 500023, 46}, {video, 66, 66, 66}, {audio, 500046, 500046, 69}, {video, 100, 100, 100}},
-			[]int{0, 0, 33, 23, 46, 66, 69, 100},
-			map[Repair]int{RepairForward: 1},
-		},
-		{
-			"a single frame with a wild time",
-			[]in{{video, 0, 0, 0}, {video, 33, 33, 33}, {video, 9999999, 9999999, 66}, {video, 100, 100, 100}, {video, 133, 133, 133}},
-			[]int{0, 33, 66, 100, 133},
-			map[Repair]int{RepairForward: 1, RepairBack: 1},
-		},
-		{
-			"two times taking turns on one track",
-			[]in{{video, 0, 0, 0}, {video, 70000, 70000, 33}, {video, 66, 66, 66}, {video, 70066, 70066, 100}, {video, 133, 133, 133}},
-			[]int{0, 1, 66, 67, 133},
-			map[Repair]int{RepairForward: 2, RepairBack: 2},
-		},
-		{
-			"the tracks jump by a little more and a little less than is noticed",
-			[]in{
-				{video, 0, 0, 0}, {audio, 0, 0, 1}, {video, 33, 33, 33}, {audio, 23, 23, 34}, {video, 1096, 1096, 66}, {audio, 1046, 1046, 67}, {video, 1129, 1129, 99}, {audio, 1069, 1069, 100},
-			},
-			[]int{0, 0, 33, 23, 66, 24, 99, 39},
-			map[Repair]int{RepairForward: 2, RepairNotRising: 1},
-		},
-		{"data without a time", []in{{video, 50000, 50000, 0}, {video, 50033, 50033, 33}, {data, 0, 0, 34}, {data, 0, 0, 35}, {video, 50066, 50066, 66}}, []int{0, 33, 33, 34, 66}, map[Repair]int{RepairNotRising: 1}},
-	} {
+	for _, c := range timelines {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRun(t)
 			for _, f := range c.in {
