@@ -28,8 +28,9 @@ func (s *Server) serveFLV(w http.ResponseWriter, r *http.Request, key streamkey.
 		s.offline(w, key)
 		return
 	}
-	for _, t := range live.Tracks().Tracks {
-		if !flv.Carries(t.Codec) {
+	set := live.Tracks()
+	for _, k := range [...]media.Kind{media.KindVideo, media.KindAudio} {
+		if t := set.First(k); t != nil && !flv.Carries(t.Codec) {
 			s.fail(w, http.StatusNotAcceptable, "unsupported_codec", "FLV cannot carry "+t.Codec.String())
 			return
 		}

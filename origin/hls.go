@@ -108,7 +108,7 @@ func (s *Server) StreamChanged(key streamkey.Key) {
 // unsupported returns a default track that HLS cannot carry, nil if all are fine.
 func unsupported(set *media.TrackSet) *media.Track {
 	for _, k := range [...]media.Kind{media.KindVideo, media.KindAudio} {
-		if t := set.First(k); t != nil && !fmp4.Supports(t.Codec) {
+		if t := set.First(k); t != nil && fmp4.Check(t) != nil {
 			return t
 		}
 	}

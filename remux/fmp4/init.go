@@ -26,9 +26,16 @@ const maxConfig = 1 << 20
 // that is empty or over a bound.
 var ErrConfigSize = errors.New("codec configuration record of unusable size")
 
-// Supports reports whether a codec is carried here.
-func Supports(c media.Codec) bool {
-	return visualEntries[c] != [2]string{} || audioEntries[c] != ""
+// Check reports whether a track can be carried here: nil, or an error that wraps
+// media.ErrUnsupportedCodec or ErrConfigSize.
+func Check(t *media.Track) error {
+	if visualEntries[t.Codec] == [2]string{} && audioEntries[t.Codec] == "" {
+		return fmt.Errorf("fragmented MP4 for %s: %w", t.Codec, media.ErrUnsupportedCodec)
+	}
+	if n := len(t.Config); n == 0 || n > maxConfig || t.Codec == media.AAC && n > maxAACConfig || t.Codec == media.Opus && n < opusHeadSize {
+		return fmt.Errorf("%w: %s with %d bytes", ErrConfigSize, t.Codec, n)
+	}
+	return nil
 }
 
 // Timescale returns the ticks per second of a track: VideoTimescale, or an
@@ -63,11 +70,8 @@ func Duration(ticks int64, timescale uint32) time.Duration {
 // is. Errors wrap media.ErrUnsupportedCodec or ErrConfigSize; dst is then
 // returned as it was.
 func AppendInit(dst []byte, t *media.Track) ([]byte, error) {
-	if !Supports(t.Codec) {
-		return dst, fmt.Errorf("fragmented MP4 for %s: %w", t.Codec, media.ErrUnsupportedCodec)
-	}
-	if n := len(t.Config); n == 0 || n > maxConfig || t.Codec == media.AAC && n > maxAACConfig || t.Codec == media.Opus && n < opusHeadSize {
-		return dst, fmt.Errorf("%w: %s with %d bytes", ErrConfigSize, t.Codec, n)
+	if err := Check(t); err != nil {
+		return dst, err
 	}
 	dst, ftyp := begin(dst, "ftyp")
 	dst = append(dst, "iso6\x00\x00\x00\x00iso6cmfcmp41"...) // brands: iso6 for tfdt and signed trun offsets, cmfc (ISO 23000-19)

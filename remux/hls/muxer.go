@@ -102,7 +102,7 @@ func NewMuxer(c Config) *Muxer { return &Muxer{config: c} }
 // carried returns the default track of a kind if it can be carried.
 func carried(s *media.TrackSet, k media.Kind) *media.Track {
 	t := s.First(k)
-	if t == nil || !fmp4.Supports(t.Codec) || len(t.Config) == 0 {
+	if t == nil || fmp4.Check(t) != nil {
 		return nil
 	}
 	return t
