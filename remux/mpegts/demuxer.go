@@ -2,6 +2,7 @@
 package mpegts
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -69,11 +70,12 @@ type parser interface {
 
 // elementary is one elementary stream that is carried.
 type elementary struct {
-	pid        uint16
-	streamType uint8
-	id         int
-	cont       continuity
-	pes        assembly
+	pid   uint16
+	codec media.Codec
+	info  esInfo
+	id    int
+	cont  continuity
+	pes   assembly
 	// stuffed says that the newest packet was not full.
 	stuffed bool
 	parser  parser
@@ -169,8 +171,8 @@ func (d *Demuxer) Tracks() (tracks []*media.Track, complete bool) {
 // has not come: their ID and codec.
 func (d *Demuxer) Promised() (tracks []*media.Track) {
 	for _, e := range d.order {
-		if codec, ok := codecOf(e.streamType); ok && e.parser.track() == nil {
-			tracks = append(tracks, &media.Track{ID: e.id, Codec: codec})
+		if e.parser.track() == nil {
+			tracks = append(tracks, &media.Track{ID: e.id, Codec: e.codec})
 		}
 	}
 	return tracks
@@ -285,7 +287,7 @@ func (d *Demuxer) elementary(e *elementary, p *packet) {
 	e.stuffed = len(p.payload) < packetSize-4
 	whole, ok := e.pes.append(p.payload)
 	if !ok {
-		d.err = fmt.Errorf("%w: more than %d bytes of %s", ErrTooLarge, e.pes.max, (&esInfo{streamType: e.streamType}).name())
+		d.err = fmt.Errorf("%w: more than %d bytes of %s", ErrTooLarge, e.pes.max, e.info.name())
 		return
 	}
 	if whole != nil {
@@ -316,6 +318,26 @@ func (d *Demuxer) readPES(e *elementary, whole []byte) {
 		d.clock.unroll(&p)
 	}
 	d.queue = e.parser.frames(d.queue, &p, &d.stats)
+	if s, ok := e.parser.(*soundParser); ok && s.refused != "" {
+		d.refuse(e, s.refused)
+	}
+}
+
+// refuse stops following a stream that turned out to hold what is not carried.
+func (d *Demuxer) refuse(e *elementary, name string) {
+	delete(d.streams, e.pid)
+	d.order = slices.DeleteFunc(d.order, func(o *elementary) bool { return o == e })
+	if len(d.ignored) < maxIgnored {
+		d.ignored = append(d.ignored, name)
+	}
+	d.checkTracks()
+}
+
+// checkTracks ends the demuxing if nothing is left to follow.
+func (d *Demuxer) checkTracks() {
+	if len(d.order) == 0 && len(d.ignored) > 0 {
+		d.err = fmt.Errorf("%w: the program has only %s", ErrNoTracks, strings.Join(d.ignored, ", "))
+	}
 }
 
 func (d *Demuxer) readPAT(b []byte) {
@@ -365,7 +387,7 @@ func (d *Demuxer) apply(infos []esInfo) {
 	d.streams, d.order, d.ignored = make(map[uint16]*elementary), nil, nil
 	for i := range infos {
 		info := &infos[i]
-		_, known := codecOf(info.streamType)
+		codec, known := info.codec()
 		if !known || len(d.order) == maxStreams || d.streams[info.pid] != nil {
 			if len(d.ignored) < maxIgnored {
 				d.ignored = append(d.ignored, info.name())
@@ -373,17 +395,16 @@ func (d *Demuxer) apply(infos []esInfo) {
 			continue
 		}
 		e := before[info.pid]
-		if e == nil || e.streamType != info.streamType {
-			e = &elementary{pid: info.pid, streamType: info.streamType}
+		if e == nil || e.codec != codec {
+			e = &elementary{pid: info.pid, codec: codec}
 		}
+		e.info = *info
+		e.info.descriptors = bytes.Clone(info.descriptors)
 		d.streams[info.pid] = e
 		d.order = append(d.order, e)
 	}
-	if len(d.order) == 0 && len(infos) > 0 {
-		d.err = fmt.Errorf("%w: the program has only %s", ErrNoTracks, strings.Join(d.ignored, ", "))
-		return
-	}
 	d.number()
+	d.checkTracks()
 }
 
 // number gives IDs to the streams that have none: 1 to the first video, 2 to
@@ -397,22 +418,24 @@ func (d *Demuxer) number() {
 		if e.id != 0 {
 			continue
 		}
-		codec, _ := codecOf(e.streamType)
 		e.id = 3
 		switch {
-		case codec.Kind() == media.KindVideo && !taken[1]:
+		case e.codec.Kind() == media.KindVideo && !taken[1]:
 			e.id = 1
-		case codec.Kind() == media.KindAudio && !taken[2]:
+		case e.codec.Kind() == media.KindAudio && !taken[2]:
 			e.id = 2
 		}
 		for e.id >= 3 && taken[e.id] {
 			e.id++
 		}
 		taken[e.id] = true
-		if codec == media.AAC {
+		switch {
+		case e.codec == media.AAC:
 			e.parser, e.pes.max = &audioParser{id: e.id}, maxAudioPES
-		} else {
-			e.parser, e.pes.max = &videoParser{id: e.id, codec: codec}, maxVideoPES
+		case e.codec.Kind() == media.KindAudio:
+			e.parser, e.pes.max = &soundParser{id: e.id, codec: e.codec, channels: e.info.opusChannels()}, maxAudioPES
+		default:
+			e.parser, e.pes.max = &videoParser{id: e.id, codec: e.codec}, maxVideoPES
 		}
 	}
 }

@@ -363,8 +363,8 @@ func TestErrorsAndIgnoredNameTheStreams(t *testing.T) {
 	if err == nil || err.Error() != "no known track: the program has only MPEG-2 video (0x02), AAC in LATM (0x11)" {
 		t.Error(err)
 	}
-	d, _, err := demux((&builder{}).pat().pmt(0x1b, 0x100, 0x81, 0x101).null(3).out, packetSize)
-	if got := d.Ignored(); err != nil || !slices.Equal(got, []string{"AC-3 audio (0x81)"}) {
+	d, _, err := demux((&builder{}).pat().pmt(0x1b, 0x100, 0x82, 0x101).null(3).out, packetSize)
+	if got := d.Ignored(); err != nil || !slices.Equal(got, []string{"DTS audio (0x82)"}) {
 		t.Error(got, err)
 	}
 	for _, c := range []struct {

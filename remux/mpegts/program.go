@@ -17,7 +17,7 @@ const (
 	programNumber = 1
 )
 
-// Stream types of PMT that only the way out knows (ISO 13818-1, table 2-34;
+// Stream types of sound beside AAC (ISO 13818-1, table 2-34;
 // ATSC A/53-3, 5.7.1).
 const (
 	streamTypeMP3     = 0x03 // ISO 11172-3
@@ -30,6 +30,8 @@ const (
 const (
 	tagRegistration = 0x05
 	tagLanguage     = 0x0a
+	tagAC3          = 0x6a
+	tagEAC3         = 0x7a
 	tagExtension    = 0x7f
 	// extensionOpus is the user-defined extension that Opus in MPEG-TS has.
 	extensionOpus = 0x80

@@ -2,6 +2,7 @@ package mpegts
 
 import (
 	"fmt"
+	"iter"
 
 	"github.com/miju-live/miju/media"
 )
@@ -16,16 +17,70 @@ const (
 // streamTypePrivate is PES of private data: descriptors tell what it is.
 const streamTypePrivate = 0x06
 
-func codecOf(streamType uint8) (media.Codec, bool) {
-	switch streamType {
+// codec returns what a stream holds, by its type and descriptors; false if that
+// is not carried.
+func (e *esInfo) codec() (media.Codec, bool) {
+	switch e.streamType {
 	case streamTypeAAC:
 		return media.AAC, true
 	case streamTypeH264:
 		return media.H264, true
 	case streamTypeH265:
 		return media.H265, true
+	case streamTypeMP3, streamTypeMP3Half:
+		return media.MP3, true
+	case streamTypeAC3:
+		return media.AC3, true
+	case streamTypeEAC3:
+		return media.EAC3, true
+	case streamTypePrivate:
+		return e.privateCodec()
 	}
 	return 0, false
+}
+
+// privateCodec goes by the descriptors of private data.
+func (e *esInfo) privateCodec() (media.Codec, bool) {
+	for tag, body := range e.all() {
+		switch {
+		case tag == tagAC3:
+			return media.AC3, true
+		case tag == tagEAC3:
+			return media.EAC3, true
+		case tag == tagRegistration && len(body) >= 4:
+			switch string(body[:4]) {
+			case "Opus":
+				return media.Opus, true
+			case "AC-3":
+				return media.AC3, true
+			case "EAC3":
+				return media.EAC3, true
+			}
+		}
+	}
+	return 0, false
+}
+
+// opusChannels returns the channels that Opus's extension descriptor tells, 2
+// if it does not.
+func (e *esInfo) opusChannels() int {
+	for tag, body := range e.all() {
+		if tag == tagExtension && len(body) >= 2 && body[0] == extensionOpus && body[1] >= 1 && body[1] <= 8 {
+			return int(body[1])
+		}
+	}
+	return 2
+}
+
+// all walks the descriptors.
+func (e *esInfo) all() iter.Seq2[uint8, []byte] {
+	return func(yield func(uint8, []byte) bool) {
+		for d := e.descriptors; len(d) >= 2 && int(d[1]) <= len(d)-2; d = d[2+int(d[1]):] {
+			if !yield(d[0], d[2:2+int(d[1])]) {
+				return
+			}
+		}
+	}
 }
 
 // streamTypeNames names what is left out, for the person who sent it: ISO
