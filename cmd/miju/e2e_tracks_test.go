@@ -1,0 +1,55 @@
+package main
+
+import (
+	"fmt"
+	"testing"
+)
+
+// TestWatchPagePlaysWithoutSound has hls.js and mpegts.js play encoders whose
+// sound comes late or stops. Silence takes its place, so pictures go on: after
+// at most one stall, when the sound stops, for silence begins a second later.
+func TestWatchPagePlaysWithoutSound(t *testing.T) {
+	s := start(t)
+	clip := clipPath("h264-aac.flv")
+	for _, c := range []struct {
+		name  string
+		sound []string // how ffmpeg reads it
+	}{
+		{"late", []string{"-re", "-itsoffset", "8", "-stream_loop", "-1", "-i", clip}},
+		{"stops", []string{"-t", "10", "-stream_loop", "-1", "-i", clip}},
+	} {
+		for _, engine := range []string{"hls", "flv"} {
+			t.Run(c.name+" "+engine, func(t *testing.T) {
+				var problems []string
+				for try := range 3 { // the machine may be what stalls
+					problem := s.playWithoutSound(t, fmt.Sprintf("%s-%s-%d", c.name, engine, try), engine, c.sound)
+					if problem == "" {
+						return
+					}
+					t.Log(problem)
+					problems = append(problems, problem)
+				}
+				t.Error(problems)
+			})
+		}
+	}
+}
+
+// playWithoutSound says what is wrong with how a page plays a clip's pictures
+// with a sound of its own; empty if nothing is.
+func (s *testServer) playWithoutSound(t *testing.T, name, engine string, sound []string) string {
+	t.Helper()
+	args := append([]string{"-v", "warning", "-re", "-stream_loop", "-1", "-i", clipPath("h264-aac.flv")}, sound...)
+	// ffmpeg waits for sound to interleave for ten seconds otherwise.
+	args = append(args, "-map", "0:v", "-map", "1:a", "-c", "copy", "-max_interleave_delta", "100000", "-f", "flv", s.rtmpURL(name))
+	encoder := spawn(t, "ffmpeg", args...)
+	defer encoder.kill()
+	s.waitLive(t, name)
+	var p playback
+	page(t, &p, "play.mjs", s.url("/live/"+name+"?player="+engine), "15")
+	if n := s.log.count("stream=live/"+name, "repair=silence"); n != 1 {
+		t.Errorf("silence is logged %d times", n)
+	}
+	p.Stalls = max(0, p.Stalls-1)
+	return p.problem(engine)
+}
