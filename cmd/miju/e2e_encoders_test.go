@@ -63,6 +63,10 @@ func TestEncoders(t *testing.T) {
 			}
 			spawn(t, "ffmpeg", append(append(c.input, strings.Fields(c.args)...), url)...)
 			s.waitLive(t, name)
+			if strings.Contains(c.args, "ac3") || strings.Contains(c.args, "opus") { // ffmpeg 5.1 knows neither in FLV
+				s.plays(t, name, c.kinds, ".m3u8", ".ts")
+				return
+			}
 			s.plays(t, name, c.kinds)
 		})
 	}
@@ -96,11 +100,14 @@ func TestEncoders(t *testing.T) {
 	})
 }
 
-// plays reads five seconds of a stream as FLV and as HLS: every kind of track
-// must come, in rising order, and be decodable without a complaint.
-func (s *testServer) plays(t *testing.T, name, kinds string) {
+// plays reads five seconds of a stream as FLV and as HLS, if not as the ways
+// that are given: every kind of track must come, in rising order, and be
+// decodable without a complaint.
+func (s *testServer) plays(t *testing.T, name, kinds string, ways ...string) {
 	t.Helper()
-	ways := []string{".flv", ".m3u8"}
+	if ways == nil {
+		ways = []string{".flv", ".m3u8"}
+	}
 	got := make([]probed, len(ways))
 	var readers sync.WaitGroup
 	for i, way := range ways {

@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"io"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -133,33 +135,34 @@ func aggregate(tags []tag) tag {
 	return tag{typ: 22, ts: tags[0].ts, body: body}
 }
 
-func TestOddEncoders(t *testing.T) {
-	s := start(t)
-	tags := clipTags(t, "h264-aac.flv")
-	var avcc []byte
-	for _, g := range tags {
-		if g.typ == flv.TypeVideo && g.header() {
-			avcc = g.body[5:]
-			break
-		}
-	}
-	one := func(g tag) []tag { return []tag{g} }
-	audio := func(g tag) bool { return g.typ == flv.TypeAudio }
-	video := func(g tag) bool { return g.typ == flv.TypeVideo && !g.header() }
-	for _, c := range []struct {
-		name string
-		edit func() func(tag) []tag
-	}{
+// oddEncoder is what one encoder does to each tag.
+type oddEncoder struct {
+	name string
+	edit func() func(tag) []tag
+}
+
+func one(g tag) []tag { return []tag{g} }
+
+func (g tag) audio() bool { return g.typ == flv.TypeAudio }
+
+// picture reports whether the tag is a coded picture, accessPoint whether one
+// can begin with it.
+func (g tag) picture() bool     { return g.typ == flv.TypeVideo && !g.header() }
+func (g tag) accessPoint() bool { return g.picture() && g.body[0]>>4 == 1 }
+
+// oddTracks send tracks late, in parts or not at all.
+func oddTracks(avcc []byte) []oddEncoder {
+	return []oddEncoder{
 		{"promised-sound-starts-5-s-late", func() func(tag) []tag {
 			var header []tag
 			return func(g tag) []tag {
 				switch {
-				case audio(g) && g.header():
+				case g.audio() && g.header():
 					header = []tag{g}
 					return nil
-				case audio(g) && g.at < 5*time.Second:
+				case g.audio() && g.at < 5*time.Second:
 					return nil
-				case audio(g):
+				case g.audio():
 					defer func() { header = nil }()
 					return append(header, g)
 				}
@@ -168,7 +171,7 @@ func TestOddEncoders(t *testing.T) {
 		}},
 		{"sound-stops-after-3-s", func() func(tag) []tag {
 			return func(g tag) []tag {
-				if audio(g) && g.at > 3*time.Second {
+				if g.audio() && g.at > 3*time.Second {
 					return nil
 				}
 				return one(g)
@@ -177,7 +180,7 @@ func TestOddEncoders(t *testing.T) {
 		{"sound-before-its-config", func() func(tag) []tag {
 			var header []tag
 			return func(g tag) []tag {
-				if audio(g) && g.header() {
+				if g.audio() && g.header() {
 					header = []tag{g}
 					return nil
 				}
@@ -193,12 +196,18 @@ func TestOddEncoders(t *testing.T) {
 				switch {
 				case g.typ == flv.TypeVideo && g.header():
 					return nil
-				case video(g) && g.body[0]>>4 == 1:
+				case g.accessPoint():
 					return one(g.inBand(avcc))
 				}
 				return one(g)
 			}
 		}},
+	}
+}
+
+// oddTimes send times that no clock shows.
+func oddTimes() []oddEncoder {
+	return []oddEncoder{
 		{"time-jumps-an-hour-ahead", func() func(tag) []tag {
 			return func(g tag) []tag {
 				if g.at > 3*time.Second {
@@ -223,7 +232,7 @@ func TestOddEncoders(t *testing.T) {
 		}},
 		{"two-pictures-at-one-time", func() func(tag) []tag {
 			return func(g tag) []tag {
-				if video(g) {
+				if g.picture() {
 					g.ts -= g.ts % 67
 				}
 				return one(g)
@@ -231,19 +240,25 @@ func TestOddEncoders(t *testing.T) {
 		}},
 		{"negative-composition-times", func() func(tag) []tag {
 			return func(g tag) []tag {
-				if video(g) {
+				if g.picture() {
 					g = g.setComposition(-40)
 				}
 				return one(g)
 			}
 		}},
+	}
+}
+
+// oddMessages send messages in ways of their own.
+func oddMessages() []oddEncoder {
+	return []oddEncoder{
 		{"sequence-headers-with-every-picture-group", func() func(tag) []tag {
 			var headers []tag
 			return func(g tag) []tag {
 				if g.header() {
 					headers = append(headers, g)
 				}
-				if video(g) && g.body[0]>>4 == 1 {
+				if g.accessPoint() {
 					var all []tag
 					for _, h := range headers {
 						h.ts = g.ts
@@ -256,7 +271,7 @@ func TestOddEncoders(t *testing.T) {
 		}},
 		{"empty-sound-messages", func() func(tag) []tag {
 			return func(g tag) []tag {
-				if audio(g) {
+				if g.audio() {
 					return []tag{{typ: g.typ, ts: g.ts}, g}
 				}
 				return one(g)
@@ -280,7 +295,14 @@ func TestOddEncoders(t *testing.T) {
 				return one(aggregate(gathered))
 			}
 		}},
-	} {
+	}
+}
+
+func TestOddEncoders(t *testing.T) {
+	s := start(t)
+	tags := clipTags(t, "h264-aac.flv")
+	at := slices.IndexFunc(tags, func(g tag) bool { return g.typ == flv.TypeVideo && g.header() })
+	for _, c := range slices.Concat(oddTracks(tags[at].body[5:]), oddTimes(), oddMessages()) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			s.publishTags(t, c.name, tags, c.edit())
@@ -296,12 +318,12 @@ func TestOddEncoders(t *testing.T) {
 			switch {
 			case g.typ == flv.TypeScript:
 				return nil
-			case audio(g) && g.header():
+			case g.audio() && g.header():
 				header = []tag{g}
 				return nil
-			case audio(g) && g.at < 4*time.Second:
+			case g.audio() && g.at < 4*time.Second:
 				return nil
-			case audio(g):
+			case g.audio():
 				defer func() { header = nil }()
 				return append(header, g)
 			}
@@ -312,6 +334,10 @@ func TestOddEncoders(t *testing.T) {
 		live := s.stream(t, name)
 		waitFor(t, "the viewer", func() bool { return live.Stats().Readers == 1 })
 		waitFor(t, "the sound", func() bool { return len(live.Tracks().Tracks) == 2 })
+		waitFor(t, "the sound in HLS", func() bool {
+			_, playlist := get(t, s.url("/live/"+name+".m3u8"))
+			return strings.Contains(playlist, "mp4a")
+		})
 		s.plays(t, name, "video audio")
 		stop()
 		early.check(t, "video", 150)
