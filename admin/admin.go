@@ -53,6 +53,8 @@ type Publisher struct {
 	Since    time.Time `json:"since"`
 	// Transport is left out where it cannot be measured.
 	Transport *Transport `json:"transport,omitempty"`
+	// Repairs counts by kind what had to be done to its frames.
+	Repairs map[string]uint64 `json:"repairs,omitempty"`
 }
 
 // Transport is how the network under a publisher fares. Times are in

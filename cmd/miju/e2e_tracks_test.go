@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -49,6 +50,9 @@ func (s *testServer) playWithoutSound(t *testing.T, name, engine string, sound [
 	page(t, &p, "play.mjs", s.url("/live/"+name+"?player="+engine), "15")
 	if n := s.log.count("stream=live/"+name, "repair=silence"); n != 1 {
 		t.Errorf("silence is logged %d times", n)
+	}
+	if _, api := get(t, s.adminURL("/api/v1/streams")); !strings.Contains(api, `"silence": 1`) {
+		t.Errorf("the API says %s", api)
 	}
 	p.Stalls = max(0, p.Stalls-1)
 	return p.problem(engine)

@@ -275,6 +275,12 @@ func (s *server) publisher(key streamkey.Key) *admin.Publisher {
 			Packets: t.Packets, Lost: t.Lost, Retransmitted: t.Retransmitted, Dropped: t.Dropped,
 		}
 	}
+	for r, n := range p.Repairs {
+		if a.Repairs == nil {
+			a.Repairs = map[string]uint64{}
+		}
+		a.Repairs[r.String()] = n
+	}
 	return a
 }
 
