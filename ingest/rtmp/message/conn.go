@@ -27,6 +27,8 @@ const (
 	Version = 3
 	// smallBuffer is for what is said before media flows, and by players.
 	smallBuffer = 4 << 10
+	// maxOut is how many bytes of answers may gather while somebody sends.
+	maxOut = 16 << 10
 	// recordSize is what goes into one record of TLS.
 	recordSize = 16 << 10
 	// csControl is the chunk stream of control messages (5.4).
@@ -83,17 +85,28 @@ func (c *Conn) Expect(limits chunk.Limits, buffer int) {
 }
 
 // flushReader reads from the peer, and before it waits sends what the peer
-// waits for. If somebody sends already, reading goes on beside that: the peer
-// may wait for it.
+// waits for. If somebody sends already, reading goes on beside that, for the
+// peer may wait for it; but not for ever, for a peer may ask and never take an
+// answer.
 type flushReader struct{ c *Conn }
 
 func (r flushReader) Read(b []byte) (int, error) {
-	if r.c.sending.TryLock() {
-		if err := r.c.finish(r.c.timeout); err != nil {
-			return 0, err
+	if !r.c.sending.TryLock() {
+		if !r.c.full() {
+			return r.c.net.Read(b)
 		}
+		r.c.sending.Lock()
+	}
+	if err := r.c.finish(r.c.timeout); err != nil {
+		return 0, err
 	}
 	return r.c.net.Read(b)
+}
+
+func (c *Conn) full() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.out) > maxOut
 }
 
 // Accept does the handshake with a client, without verification (5.2): those

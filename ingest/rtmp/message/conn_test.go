@@ -141,6 +141,31 @@ func TestEndByWakesAWrite(t *testing.T) {
 	})
 }
 
+// A peer that asks and asks while it takes nothing makes little gather.
+func TestAnswersThatAreNotTakenAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := net.Pipe()
+		c := NewConn(a, time.Hour, limits)
+		ended := make(chan error, 3)
+		go func() { _, err := c.Write([][]byte{[]byte("media")}); ended <- err }()
+		go func() { _, err := c.ReadMessage(); ended <- err }()
+		go func() {
+			ping := chunk.Append(nil, 128, chunk.Message{ChunkStream: 2, Type: TypeUserControl, Body: []byte{0, 6, 0, 0, 0, 42}})
+			_, err := b.Write(bytes.Repeat(ping, 1<<16))
+			ended <- err
+		}()
+		synctest.Wait()
+		if n := len(c.out); n <= maxOut || n > maxOut+2*smallBuffer {
+			t.Errorf("%d bytes of answers have gathered", n)
+		}
+		a.Close()
+		b.Close()
+		for range 3 {
+			<-ended
+		}
+	})
+}
+
 func TestFirstByteThatIsNotRTMP(t *testing.T) {
 	a, b := net.Pipe()
 	defer a.Close()
