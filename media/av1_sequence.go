@@ -34,7 +34,7 @@ type bitReader struct {
 }
 
 func (r *bitReader) bits(n int) uint64 {
-	if r.err != nil {
+	if r.err != nil || n == 0 { // of which ReadBits looks at the byte behind the end
 		return 0
 	}
 	v, err := bits.ReadBits(r.b, &r.pos, n)

@@ -14,6 +14,8 @@ import (
 
 	"github.com/bluenviron/gortmplib"
 	rtmpcodecs "github.com/bluenviron/gortmplib/pkg/codecs"
+	"github.com/bluenviron/mediacommon/v2/pkg/codecs/av1"
+	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/opus"
 	"github.com/bluenviron/mediacommon/v2/pkg/formats/fmp4"
 	mp4codecs "github.com/bluenviron/mediacommon/v2/pkg/formats/mp4/codecs"
@@ -102,25 +104,24 @@ func rtmpTrack(t *testing.T, c mp4codecs.Codec) *gortmplib.Track {
 // writeSample sends one frame.
 func writeSample(w *gortmplib.Writer, track *gortmplib.Track, s codedSample, offset time.Duration) error {
 	pts, dts := s.pts+offset, s.dts+offset
-	sample := fmp4.Sample{Payload: s.payload}
 	switch track.Codec.(type) {
 	case *rtmpcodecs.AV1:
-		tu, err := sample.GetAV1()
-		if err != nil {
+		var tu av1.Bitstream
+		if err := tu.Unmarshal(s.payload); err != nil {
 			return err
 		}
 		return w.WriteAV1(track, pts, tu)
 	case *rtmpcodecs.VP9:
 		return w.WriteVP9(track, pts, s.payload)
 	case *rtmpcodecs.H264:
-		au, err := sample.GetH264()
-		if err != nil {
+		var au h264.AVCC
+		if err := au.Unmarshal(s.payload); err != nil {
 			return err
 		}
 		return w.WriteH264(track, pts, dts, au)
 	case *rtmpcodecs.H265:
-		au, err := sample.GetH265()
-		if err != nil {
+		var au h264.AVCC
+		if err := au.Unmarshal(s.payload); err != nil {
 			return err
 		}
 		return w.WriteH265(track, pts, dts, au)

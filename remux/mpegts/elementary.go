@@ -108,10 +108,7 @@ func headerADTS(f *media.Frame) []byte {
 		if i := slices.Index(adtsRates, c.SampleRate); i >= 0 {
 			rate = i
 		}
-		channels = c.ChannelCount
-	}
-	if channels == 8 {
-		channels = 7 // channelConfiguration (ISO 14496-3, table 1.19)
+		channels = int(c.ChannelConfig)
 	}
 	h[0], h[1] = 0xff, 0xf1
 	h[2] = profile<<6 | byte(rate)<<2 | byte(channels)>>2
