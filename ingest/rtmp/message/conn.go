@@ -55,9 +55,9 @@ type Conn struct {
 	out     []byte
 	outSize int
 
-	// sending guards the socket's sending side. Whoever has it sends what has
-	// gathered meanwhile before letting it go.
-	sending sync.Mutex
+	// sending holds a token while somebody sends, who sends what has gathered
+	// meanwhile before taking it back.
+	sending chan struct{}
 	bufs    net.Buffers
 	record  *bufio.Writer // nil where the socket takes many slices at once
 }
@@ -65,7 +65,7 @@ type Conn struct {
 // NewConn returns a Conn over c, which stays the caller's to close. A write may
 // take as long as timeout. limits bound what the peer sends.
 func NewConn(c net.Conn, timeout time.Duration, limits chunk.Limits) *Conn {
-	m := &Conn{net: c, timeout: timeout, ackWindow: WindowSize, outSize: 128}
+	m := &Conn{net: c, timeout: timeout, ackWindow: WindowSize, outSize: 128, sending: make(chan struct{}, 1)}
 	m.in = bufio.NewReaderSize(flushReader{m}, smallBuffer)
 	m.chunks = chunk.NewReader(m.in, limits)
 	return m
@@ -91,11 +91,13 @@ func (c *Conn) Expect(limits chunk.Limits, buffer int) {
 type flushReader struct{ c *Conn }
 
 func (r flushReader) Read(b []byte) (int, error) {
-	if !r.c.sending.TryLock() {
+	select {
+	case r.c.sending <- struct{}{}:
+	default:
 		if !r.c.full() {
 			return r.c.net.Read(b)
 		}
-		r.c.sending.Lock()
+		r.c.sending <- struct{}{}
 	}
 	if err := r.c.finish(r.c.timeout); err != nil {
 		return 0, err
@@ -240,7 +242,7 @@ func (c *Conn) Flush(timeout time.Duration) error {
 	if timeout == 0 {
 		timeout = c.timeout
 	}
-	c.sending.Lock()
+	c.sending <- struct{}{}
 	return c.finish(timeout)
 }
 
@@ -249,13 +251,13 @@ func (c *Conn) finish(timeout time.Duration) error {
 	for {
 		c.mu.Lock()
 		if len(c.out) == 0 {
-			c.sending.Unlock() // before anybody can add to it
+			<-c.sending // before anybody can add to it
 			c.mu.Unlock()
 			return nil
 		}
 		c.mu.Unlock()
 		if err := c.sendOut(timeout); err != nil {
-			c.sending.Unlock()
+			<-c.sending
 			return err
 		}
 	}
@@ -282,12 +284,12 @@ func (c *Conn) sendOut(timeout time.Duration) error {
 // all of them.
 func (c *Conn) Write(bufs [][]byte) (n int64, err error) {
 	defer clear(bufs)
-	c.sending.Lock()
+	c.sending <- struct{}{}
 	if err = c.sendOut(c.timeout); err == nil {
 		n, err = c.send(bufs)
 	}
 	if err != nil {
-		c.sending.Unlock()
+		<-c.sending
 		return n, err
 	}
 	return n, c.finish(c.timeout)
