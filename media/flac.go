@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// FLACMagic begins a FLAC stream (RFC 9639, 6).
-	FLACMagic = "fLaC"
+	// flacMagic begins a FLAC stream (RFC 9639, 6).
+	flacMagic = "fLaC"
 	// FLACStreamInfoSize is the length of a STREAMINFO block without its
 	// header, in bytes.
 	FLACStreamInfoSize = 34
@@ -19,7 +19,7 @@ const (
 // behind its block header or behind the magic too. Config is the bare block.
 // Errors wrap ErrBadConfig.
 func NewFLACTrack(id int, config []byte) (*Track, error) {
-	info := bytes.TrimPrefix(config, []byte(FLACMagic))
+	info := bytes.TrimPrefix(config, []byte(flacMagic))
 	if len(info) >= 4+FLACStreamInfoSize && info[0]&0x7f == 0 && bytes.Equal(info[1:4], []byte{0, 0, FLACStreamInfoSize}) {
 		info = info[4 : 4+FLACStreamInfoSize]
 	}

@@ -141,8 +141,7 @@ func ours(t *testing.T, track *media.Track, body []byte) gmessage.Message {
 	return m
 }
 
-// TestWeWriteGortmplibReads: a player that was written elsewhere. Its VP9
-// record is that of the box, and its FLAC knows no magic.
+// TestWeWriteGortmplibReads: a player that was written elsewhere.
 func TestWeWriteGortmplibReads(t *testing.T) {
 	hdr := *mediatest.H265Track(1)
 	hdr.Color = &media.Color{BitDepth: 10, Primaries: 9, Transfer: media.TransferHLG, Matrix: 9}
@@ -150,7 +149,7 @@ func TestWeWriteGortmplibReads(t *testing.T) {
 		{Track: &hdr, Data: []byte(irap), RandomAccess: true, PTS: 3 * time.Millisecond},
 		{Track: &hdr, Data: []byte(irap), RandomAccess: true},
 	}
-	for _, name := range []string{"av1", "opus", "ac3"} {
+	for _, name := range []string{"av1", "opus", "ac3", "vp9", "flac"} {
 		frames = append(frames, mediatest.Clip(t, name, 1)[0])
 	}
 	for _, f := range frames {
@@ -178,12 +177,13 @@ func TestWeWriteGortmplibReads(t *testing.T) {
 			}
 			switch m := ours(t, f.Track, body).(type) {
 			case *gmessage.VideoExSequenceStart:
-				if f.Track.Codec == media.AV1 && (m.AV1Config == nil || !bytes.Equal(m.AV1Config.ConfigOBUs, f.Track.Config[4:])) ||
+				if f.Track.Codec == media.VP9 && (m.VP9Config == nil || m.VP9Config.BitDepth != 8 || m.VP9Config.Level != 11) ||
+					f.Track.Codec == media.AV1 && (m.AV1Config == nil || !bytes.Equal(m.AV1Config.ConfigOBUs, f.Track.Config[4:])) ||
 					f.Track.Codec == media.H265 && m.HEVCConfig == nil {
 					t.Errorf("%+v", m)
 				}
 			case *gmessage.AudioExSequenceStart:
-				if m.OpusConfig == nil || m.OpusConfig.ChannelCount != 2 {
+				if f.Track.Codec == media.Opus && m.OpusConfig.ChannelCount != 2 || f.Track.Codec == media.FLAC && m.FlacConfig.SampleRate != 44100 {
 					t.Errorf("%+v", m)
 				}
 			default:

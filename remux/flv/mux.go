@@ -31,6 +31,10 @@ func AppendSequenceHeader(dst []byte, t *media.Track, dts time.Duration, p Packi
 // configuration record: the sequence header of H.264, H.265 and AAC (E.4.3.1,
 // E.4.2.1), SequenceStart of Enhanced RTMP for the others. It appends nothing
 // for codecs whose frames say it all (AC-3, E-AC-3, MP3) and for script data.
+//
+// FLAC's is the bare STREAMINFO block: the standard wants the magic and the
+// block's header before it, but no writer puts them there, and not every reader
+// knows them.
 func AppendSequenceBody(dst []byte, t *media.Track, p Packing) []byte {
 	switch f := formOf(t, p); {
 	case t.Codec == media.AC3 || t.Codec == media.EAC3 || t.Codec == media.MP3:
@@ -46,8 +50,8 @@ func AppendSequenceBody(dst []byte, t *media.Track, p Packing) []byte {
 	default:
 		return dst
 	}
-	if t.Codec == media.FLAC { // the stream's beginning: magic, header of the last block
-		dst = append(append(dst, media.FLACMagic...), 0x80, 0, 0, media.FLACStreamInfoSize)
+	if t.Codec == media.VP9 { // version and flags of its box, which all write and read
+		dst = append(dst, 1, 0, 0, 0)
 	}
 	return append(dst, t.Config...)
 }
