@@ -107,11 +107,13 @@ func waitFor(t testing.TB, what string, done func() bool) {
 // live writes a stream in its own time until the test ends or stop is called.
 func live(t testing.TB, pub *stream.Publisher, source *mediatest.Source) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
+	begin := time.Now()
+	pub.Write(source.Next()) // from now on it is live
 	var writing sync.WaitGroup
 	writing.Go(func() {
 		tick := time.NewTicker(5 * time.Millisecond)
 		defer tick.Stop()
-		begin, f := time.Now(), source.Next()
+		f := source.Next()
 		for {
 			for ; f.DTS <= time.Since(begin); f = source.Next() {
 				pub.Write(f)
