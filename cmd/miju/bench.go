@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/url"
 	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/miju-live/miju/ingest/rtmp/chunk"
-	"github.com/miju-live/miju/ingest/rtmp/client"
 	"github.com/miju-live/miju/ingest/rtmp/message"
 	"github.com/miju-live/miju/media"
 	"github.com/miju-live/miju/remux/flv"
@@ -27,7 +25,8 @@ func benchCommand() *cobra.Command {
 	var b publishBench
 	publish := &cobra.Command{
 		Use: "publish", Short: "Publish a clip many times at once", Args: cobra.NoArgs,
-		Example: "  miju bench publish --rtmp rtmp://localhost/live/bench -n 200 --file clip.flv -d 60s --pid $(pidof miju)",
+		Example: "  miju bench publish --rtmp rtmp://localhost/live/bench -n 200 --file clip.flv -d 60s --pid $(pidof miju)\n" +
+			"  miju bench publish --srt 'srt://localhost:8890?streamid=publish:live/bench' -n 50 --file clip.flv",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return b.run(cmd.Context(), cmd.OutOrStdout())
 		},
@@ -35,6 +34,7 @@ func benchCommand() *cobra.Command {
 	fs := publish.Flags()
 	fs.SortFlags = false
 	fs.StringVar(&b.url, "rtmp", "", "rtmp or rtmps URL; the publishers' numbers go behind its name")
+	fs.StringVar(&b.srt, "srt", "", "srt URL instead, with the stream ID in its query")
 	fs.StringVar(&b.file, "file", "", "FLV file, which is played in a loop in its own time")
 	fs.IntVarP(&b.n, "number", "n", 1, "publishers")
 	fs.DurationVarP(&b.duration, "duration", "d", time.Minute, "how long they publish")
@@ -45,9 +45,9 @@ func benchCommand() *cobra.Command {
 
 // publishBench is one run of many publishers.
 type publishBench struct {
-	url, file string
-	n, pid    int
-	duration  time.Duration
+	url, srt, file string
+	n, pid         int
+	duration       time.Duration
 
 	clip           benchClip
 	messages, sent atomic.Uint64
@@ -60,9 +60,13 @@ type publishBench struct {
 const rampUp = 10 * time.Millisecond
 
 func (b *publishBench) run(ctx context.Context, out io.Writer) error {
-	u, err := url.Parse(b.url)
-	if err != nil || u.Scheme == "" || b.n < 1 {
-		return errors.New("--rtmp must be a URL like rtmp://localhost/live/bench, and -n at least 1")
+	target, connect := b.url, b.connectRTMP
+	if b.srt != "" {
+		target, connect = b.srt, b.connectSRT
+	}
+	u, err := url.Parse(target)
+	if err != nil || u.Scheme == "" || b.n < 1 || (b.srt != "") == (b.url != "") {
+		return errors.New("one of --rtmp and --srt must be a URL like rtmp://localhost/live/bench, and -n at least 1")
 	}
 	if b.clip, err = loadBenchClip(b.file); err != nil {
 		return err
@@ -79,7 +83,7 @@ func (b *publishBench) run(ctx context.Context, out io.Writer) error {
 	for i := range b.n {
 		publishers.Go(func() {
 			if sleep(ctx, time.Duration(i)*rampUp) {
-				failures[i] = b.publish(ctx, numbered(*u, i+1))
+				failures[i] = b.publish(ctx, connect, *u, i+1)
 			}
 		})
 	}
@@ -93,12 +97,6 @@ func (b *publishBench) run(ctx context.Context, out io.Writer) error {
 	}
 	publishers.Wait()
 	return errors.Join(b.report(out, before, during, took), b.failed(failures))
-}
-
-// numbered puts a number behind the name of a URL.
-func numbered(u url.URL, n int) string {
-	u.Path = fmt.Sprintf("%s-%d", strings.TrimRight(u.Path, "/"), n)
-	return u.String()
 }
 
 func (b *publishBench) failed(failures []error) error {
@@ -117,27 +115,31 @@ func (b *publishBench) failed(failures []error) error {
 	return fmt.Errorf("%d of %d publishers failed, the first one with: %w", n, b.n, first)
 }
 
+// benchSink is a connection that a tag of the clip is sent on, at a time.
+type benchSink interface {
+	send(ctx context.Context, tag *benchTag, at time.Duration) error
+	close()
+}
+
 // publish sends the clip in a loop until ctx ends.
-func (b *publishBench) publish(ctx context.Context, address string) error {
-	c, err := client.Dial(ctx, address)
+func (b *publishBench) publish(ctx context.Context, connect func(context.Context, url.URL, int) (benchSink, error), u url.URL, n int) error {
+	c, err := connect(ctx, u, n)
 	if err != nil {
 		return err
 	}
-	defer c.Close()
-	if err := c.Publish(ctx, flv.Enhanced); err != nil {
-		return err
-	}
+	defer c.close()
 	b.live.Add(1)
 	began := time.Now()
 	for base := time.Duration(0); ; base += b.clip.length {
-		for _, tag := range b.clip.tags {
+		for i := range b.clip.tags {
+			tag := &b.clip.tags[i]
 			at := base + tag.at
 			if wait := at - time.Since(began); wait > 0 && !sleep(ctx, wait) {
 				return nil
 			} else {
 				raise(&b.late, int64(-wait))
 			}
-			err := c.WriteMessage(ctx, tag.typ, uint32(at/time.Millisecond), tag.body)
+			err := c.send(ctx, tag, at)
 			if ctx.Err() != nil {
 				return nil
 			}
@@ -190,10 +192,13 @@ type benchTag struct {
 	typ  byte
 	at   time.Duration
 	body []byte
+	// frames are what the body holds.
+	frames []media.Frame
 }
 
 type benchClip struct {
 	tags       []benchTag
+	set        *media.TrackSet
 	length     time.Duration
 	largestGOP int
 }
@@ -212,17 +217,21 @@ func loadBenchClip(path string) (c benchClip, err error) {
 		typ, at, body, err := r.ReadTag()
 		if errors.Is(err, io.EOF) && len(c.tags) > 0 {
 			c.length += step
+			c.set = &media.TrackSet{}
+			c.set.Tracks, _ = d.Tracks()
 			return c, nil
 		}
 		if err != nil {
 			return c, fmt.Errorf("--file %s: %w", path, err)
 		}
-		c.tags = append(c.tags, benchTag{typ, at, body})
+		c.tags = append(c.tags, benchTag{typ: typ, at: at, body: body})
 		c.length = max(c.length, at)
 		if err := d.Add(chunk.Message{Type: typ, Timestamp: uint32(at / time.Millisecond), Body: body}); err != nil {
 			return c, fmt.Errorf("--file %s: %w", path, err)
 		}
 		for f, ok, err := d.Next(); ok && err == nil; f, ok, err = d.Next() {
+			newest := &c.tags[len(c.tags)-1]
+			newest.frames = append(newest.frames, f)
 			if f.Track.Kind() == media.KindVideo && f.RandomAccess {
 				gop = 0
 			}

@@ -38,6 +38,19 @@ func TestBenchPublishes(t *testing.T) {
 	}
 }
 
+func TestBenchPublishesBySRT(t *testing.T) {
+	s := start(t)
+	out, err := runBench(t, "--srt", s.srtURL("publish:live/bench"), "-n", "2", "--file", clipPath("h264-aac.flv"), "-d", "2s")
+	if err != nil || !strings.Contains(out, "2 publishers were live") {
+		t.Fatal(err, out)
+	}
+	for _, name := range []string{"live/bench-1", "live/bench-2"} {
+		if s.log.count("stream is live", "stream="+name) != 1 {
+			t.Errorf("%s never was live", name)
+		}
+	}
+}
+
 func TestBenchTellsWhatIsWrong(t *testing.T) {
 	s := start(t)
 	empty := filepath.Join(t.TempDir(), "empty.flv")
@@ -49,7 +62,7 @@ func TestBenchTellsWhatIsWrong(t *testing.T) {
 		name, want string
 		args       []string
 	}{
-		{"no URL", "--rtmp must be", []string{"--file", clip}},
+		{"no URL", "one of --rtmp and --srt must be", []string{"--file", clip}},
 		{"no file", "--file", []string{"--rtmp", s.rtmpURL("x")}},
 		{"an empty file", "empty.flv", []string{"--rtmp", s.rtmpURL("x"), "--file", empty}},
 		{"no such process", "--pid", []string{"--rtmp", s.rtmpURL("x"), "--file", clip, "--pid", "999999999"}},
