@@ -60,6 +60,9 @@ func (d *Demuxer) audioPacket(p *packet) error {
 	if p.codec.Kind() != media.KindAudio {
 		return unsupported("%s as sound in Enhanced RTMP", p.codec)
 	}
+	if d.elsewhere(p, exMetadata, exSequenceEnd) {
+		return nil
+	}
 	s, err := d.slot(p.codec, p.track)
 	if err != nil {
 		return err

@@ -70,6 +70,9 @@ func (d *Demuxer) videoPacket(p *packet) error {
 	if p.codec.Kind() != media.KindVideo {
 		return unsupported("%s as video in Enhanced RTMP", p.codec)
 	}
+	if d.elsewhere(p, exMetadata, exSequenceEnd, exTSSequenceStart) {
+		return nil
+	}
 	s, err := d.slot(p.codec, p.track)
 	if err != nil {
 		return err

@@ -114,6 +114,14 @@ var extendedBodies = []struct {
 	},
 	{"channels of Opus", []message{a("\x94Opus\x01\x06\x00\x00\x00\x3f"), a("\x90Opus"), a("\x91Opusxyz")}, []string{`2 Opus 10ms+0s "xyz" random access`}},
 
+	{
+		"metadata of another track, as FFmpeg 8.1 sends it",
+		[]message{
+			v("\x90hvc1" + hvcC), v("\x96\x00av01\x01" + av1C), v("\xd4av01" + colorInfo(amf0.Object{{Name: "colorConfig", Value: amf0.Object{}}})), v("\x93hvc1" + irap),
+			a("\xaf\x00" + asc), a("\x94Opus\x01\x02\x00\x00\x00\x03"), a("\x92Opus"), a("\xaf\x01xyz"),
+		},
+		[]string{`1 H.265 10ms+0s "` + quote(irap) + `" random access`, `2 AAC 10ms+0s "xyz" random access`},
+	},
 	{"H.264 without a sequence header", []message{v("\x27\x01\x00\x00\x00" + p), v("\x17\x01\x00\x00\x00" + inBand264), v("\x27\x01\x00\x00\x00" + p)}, []string{`1 H.264 10ms+0s "` + quote(inBand264) + `" random access`, `1 H.264 10ms+0s "` + quote(p) + `"`}},
 	{"H.264 with a sequence header of nonsense", []message{v("\x17\x00\x00\x00\x00\x01\x64\x00"), v("\x17\x01\x00\x00\x00" + inBand264)}, []string{`1 H.264 10ms+0s "` + quote(inBand264) + `" random access`}},
 	{"H.265 without a sequence header", []message{v("\x93hvc1" + inBand265)}, []string{`1 H.265 10ms+0s "` + quote(inBand265) + `" random access`}},

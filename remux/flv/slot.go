@@ -65,6 +65,15 @@ func (d *Demuxer) slot(codec media.Codec, number int) (*slot, error) {
 	return s, nil
 }
 
+// elsewhere reports whether a packet is of one of these types, which neither
+// begin a sequence nor are part of it, and of another codec than its track:
+// FFmpeg 8.1 sends Metadata and MultichannelConfig of every track as if they
+// were of the first.
+func (d *Demuxer) elsewhere(p *packet, types ...byte) bool {
+	s := d.lookup(trackID(p.codec.Kind(), p.track))
+	return s != nil && s.coded != p.codec && slices.Contains(types, p.typ)
+}
+
 // trackID returns the ID of the encoder's track number of a kind.
 func trackID(k media.Kind, number int) int {
 	if k == media.KindVideo {
