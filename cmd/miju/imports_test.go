@@ -50,6 +50,7 @@ var mayImport = map[string][]string{
 // mayNotUse are packages of the standard library that a room must do without.
 var mayNotUse = map[string][]string{
 	"stream":       {"net", "net/http"},
+	"tsfeed":       {"net", "net/http"},
 	"remux/amf0":   {"net", "net/http", "sync", "time/rate"},
 	"remux/flv":    {"net", "net/http", "sync"},
 	"remux/mpegts": {"net", "net/http", "sync"},
