@@ -83,7 +83,8 @@ func AppendColorBody(dst []byte, t *media.Track, p Packing) []byte {
 		}
 		info = append(info, amf0.Property{Name: "hdrMdcv", Value: o})
 	}
-	dst = appendFourCC(append(dst, exVideo|frameKey<<4|exMetadata), f.four)
+	// Of any other frame type FFmpeg takes it for a picture.
+	dst = appendFourCC(append(dst, exVideo|frameCommand<<4|exMetadata), f.four)
 	return amf0.Append(dst, amf0.String(nameColorInfo), info)
 }
 
