@@ -48,12 +48,13 @@ func readColor(data []byte) (c *media.Color, ok bool) {
 }
 
 // AppendColorBody appends the body of a Metadata packet of Enhanced RTMP that
-// tells t's colours. It appends nothing where these are not known or where t
-// has another form than Enhanced. Not every player ignores what it does not
-// know: mpegts.js ends over it.
+// tells t's colours. It appends nothing where these are not those of HDR, which
+// nobody needs to be told besides the bitstream, or where t has another form
+// than Enhanced. Not every player ignores what it does not know: mpegts.js ends
+// over it.
 func AppendColorBody(dst []byte, t *media.Track, p Packing) []byte {
 	f := formOf(t, p)
-	if t.Color == nil || f.typ != TypeVideo || f.four == 0 {
+	if !isHDR(t.Color) || f.typ != TypeVideo || f.four == 0 {
 		return dst
 	}
 	var info amf0.Object
@@ -86,6 +87,10 @@ func AppendColorBody(dst []byte, t *media.Track, p Packing) []byte {
 	// Of any other frame type FFmpeg takes it for a picture.
 	dst = appendFourCC(append(dst, exVideo|frameCommand<<4|exMetadata), f.four)
 	return amf0.Append(dst, amf0.String(nameColorInfo), info)
+}
+
+func isHDR(c *media.Color) bool {
+	return c != nil && (c.Transfer == media.TransferPQ || c.Transfer == media.TransferHLG || c.Mastering != nil || c.Light != nil)
 }
 
 type masteringField struct {

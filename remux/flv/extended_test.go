@@ -299,6 +299,11 @@ func TestColours(t *testing.T) {
 	if got := flv.AppendColorBody(nil, hdr, flv.Legacy); got != nil {
 		t.Errorf("legacy H.265 with %q", got)
 	}
+	sdr := *hdr
+	sdr.Color = &media.Color{BitDepth: 8, Primaries: 1, Transfer: 1, Matrix: 1}
+	if got := flv.AppendColorBody(nil, &sdr, flv.Enhanced); got != nil {
+		t.Errorf("colours that are not HDR's with %q", got)
+	}
 	for _, s := range []struct {
 		name string
 		in   string
