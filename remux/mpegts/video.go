@@ -183,6 +183,9 @@ func (v *videoParser) ppsID(nalu []byte) uint32 {
 	if v.codec == media.H265 {
 		pos = 16
 	}
+	if len(nalu)*8 <= pos { // ReadGolombUnsigned minds only where bits end
+		return 0
+	}
 	id, err := bits.ReadGolombUnsigned(nalu, &pos)
 	if err != nil {
 		return 0
