@@ -148,6 +148,7 @@ func TestAnswersThatAreNotTakenAreBounded(t *testing.T) {
 		c := NewConn(a, time.Hour, limits)
 		ended := make(chan error, 3)
 		go func() { _, err := c.Write([][]byte{[]byte("media")}); ended <- err }()
+		synctest.Wait() // until it sends
 		go func() { _, err := c.ReadMessage(); ended <- err }()
 		go func() {
 			ping := chunk.Append(nil, 128, chunk.Message{ChunkStream: 2, Type: TypeUserControl, Body: []byte{0, 6, 0, 0, 0, 42}})
