@@ -85,6 +85,9 @@ func (r *Reader) append(bufs [][]byte, e *stream.Entry) ([][]byte, error) {
 	shared := e.Wire(kind, func(f *media.Frame) [][]byte {
 		return [][]byte{mpegts.AppendFrame(nil, r.state, r.program, f)}
 	})[0]
+	if len(shared) == 0 {
+		return bufs, nil
+	}
 	if !r.begun && !mpegts.BeginsWithTables(shared) || r.begun && r.state.Lacks(r.program, shared) {
 		own := mpegts.AppendTables(nil, r.state, r.program)
 		r.state.Follow(r.program, f, own)

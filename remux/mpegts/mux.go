@@ -12,24 +12,33 @@ const (
 	// delay is how far decode times are ahead of the clock reference, so that
 	// sound that comes later than its picture is still in time.
 	delay = 500 * time.Millisecond
-	// pcrInterval is after how long the next frame brings a clock reference; the standard's
-	// bound is 100 ms (2.7.2).
-	pcrInterval = 70 * time.Millisecond
+	// pcrInterval is after how long the next frame of sound brings a clock
+	// reference for pictures that do not come.
+	pcrInterval = 50 * time.Millisecond
+	// maxPCRStep is the most that lies between two clock references; the
+	// standard's bound is 100 ms (2.7.2).
+	maxPCRStep = 95 * time.Millisecond
+	// maxSoundStep is the most that lies between two frames of one sound; the
+	// longest, of AAC at 7350 Hz, last 140 ms.
+	maxSoundStep = 200 * time.Millisecond
+	// maxPCRGap is how long a pause is filled with clock references. A longer
+	// one is a hole in the stream, which none can mend.
+	maxPCRGap = time.Second
 	// psiInterval is how often tables come where no random access point of a
 	// picture brings them.
 	psiInterval = 500 * time.Millisecond
-	// ticksPerSecond of PTS and DTS; a clock reference has 300 steps a tick.
-	ticksPerSecond = 90_000
 )
 
 // State is where a reader of packets stands: what the next packets must fit
 // to. The zero State fits to all.
 type State struct {
 	counters [pids]counter
-	// pcr and psi are when the last clock reference and the last tables came,
-	// in stream time plus one tick; 0 is never.
-	pcr, psi time.Duration
-	program  *Program
+	// In stream time plus one nanosecond, where 0 is never: the last clock
+	// reference, the frame that the last tables came with, the last frame of
+	// sound, and what that was at the last clock reference.
+	pcr, psi, sound, soundThen time.Duration
+	program                    *Program
+	epoch                      uint64
 }
 
 // counter is the continuity counter of the last packet with a payload.
@@ -77,9 +86,14 @@ func AppendTables(dst []byte, s State, p *Program) []byte {
 }
 
 // AppendFrame appends the packets of a frame of one of p's tracks, with what
-// must stand before them: tables where State.NeedsTables says so, a clock
-// reference where the last is too old.
+// must stand before them: tables where State.NeedsTables says so, clock
+// references where the last is too old. A frame of sound that is too large for
+// its framing is left out.
 func AppendFrame(dst []byte, s State, p *Program, f *media.Frame) []byte {
+	es := payloadOf(f)
+	if len(es) == 0 {
+		return dst
+	}
 	w := writer{dst: dst, state: s}
 	if s.NeedsTables(p, f) {
 		w.tables(p)
@@ -88,11 +102,33 @@ func AppendFrame(dst []byte, s State, p *Program, f *media.Frame) []byte {
 	if f.Track.Kind() == media.KindAudio {
 		index, onPCR = ofAudio, p.Video == nil
 	}
-	if old := f.DTS+1-s.pcr > pcrInterval; !onPCR && s.pcr > 0 && old && f.DTS+1 > s.pcr {
-		w.reference(ofVideo, f.DTS)
+	switch now := s.heard(f); {
+	case onPCR && s.pcr > 0:
+		// Sound may have been ahead; the clock never goes back.
+		if onPCR = f.DTS+1 > s.pcr; onPCR && s.epoch == f.Set.Epoch {
+			w.between(index, s.pcr-1, f.DTS)
+		}
+	case !onPCR && now > s.pcr+pcrInterval:
+		w.between(ofVideo, s.pcr-1, now-1)
+		w.reference(ofVideo, now-1)
 	}
-	w.frame(index, onPCR, f)
+	w.frame(index, onPCR, f, es)
 	return w.dst
+}
+
+// heard returns the clock by how far the sound went since the last clock
+// reference, 0 if that is not known. Only steps count: sound that is ahead of
+// its picture must not put the clock ahead of it.
+func (s *State) heard(f *media.Frame) time.Duration {
+	if f.Track.Kind() != media.KindAudio || s.pcr == 0 || s.holeBefore(f) {
+		return 0
+	}
+	return s.pcr + f.DTS + 1 - s.soundThen
+}
+
+// holeBefore reports whether a frame of sound does not follow the last one.
+func (s *State) holeBefore(f *media.Frame) bool {
+	return s.sound == 0 || f.DTS+1-s.sound > maxSoundStep
 }
 
 // Glue appends packets without payload that let a reader whose state is s read
@@ -120,6 +156,12 @@ func Glue(dst []byte, s State, packets []byte) []byte {
 
 // Follow notes packets of the frame f, or tables alone, that were sent.
 func (s *State) Follow(p *Program, f *media.Frame, packets []byte) {
+	if f.Track.Kind() == media.KindAudio {
+		if s.holeBefore(f) {
+			s.soundThen = f.DTS + 1
+		}
+		s.sound = f.DTS + 1
+	}
 	for ; len(packets) >= packetSize; packets = packets[packetSize:] {
 		i := indexOf(uint16(packets[1]&0x1f)<<8 | uint16(packets[2]))
 		if i < 0 {
@@ -129,7 +171,8 @@ func (s *State) Follow(p *Program, f *media.Frame, packets []byte) {
 			s.counters[i] = counter{true, packets[3] & 0x0f}
 		}
 		if packets[3]&0x20 != 0 && packets[4] > 0 && packets[5]&0x10 != 0 {
-			s.pcr = f.DTS + 1
+			ahead := diff33(readPCR(packets[6:]), stamp(f.DTS-delay))
+			s.pcr, s.soundThen, s.epoch = f.DTS+duration(ahead)+1, s.sound, f.Set.Epoch
 		}
 		if i == ofPMT {
 			s.psi, s.program = f.DTS+1, p
@@ -165,6 +208,18 @@ func (w *writer) tables(p *Program) {
 	}
 }
 
+// between appends clock references between two times, so many that no step is
+// too large.
+func (w *writer) between(index int, from, to time.Duration) {
+	if to-from > maxPCRGap {
+		return
+	}
+	steps := (to-from-1)/maxPCRStep + 1
+	for i := time.Duration(1); i < steps; i++ {
+		w.reference(index, from+(to-from)*i/steps)
+	}
+}
+
 // reference appends a packet that holds a clock reference only. Its counter
 // does not count (2.4.3.3).
 func (w *writer) reference(index int, dts time.Duration) {
@@ -178,8 +233,7 @@ func (w *writer) reference(index int, dts time.Duration) {
 }
 
 // frame appends one PES packet (2.4.3.6) in as many packets as it takes.
-func (w *writer) frame(index int, pcr bool, f *media.Frame) {
-	es := payloadOf(f)
+func (w *writer) frame(index int, pcr bool, f *media.Frame, es []byte) {
 	head := pesHeader(f, len(es))
 	w.dst = slices.Grow(w.dst, (len(head)+len(es)+2*packetSize)/(packetSize-4)*packetSize)
 	pid := pidOf[index]
@@ -199,6 +253,10 @@ func (w *writer) frame(index int, pcr bool, f *media.Frame) {
 			}
 			if adaptation = append(adaptation, flags); pcr {
 				adaptation[0] |= 0x10
+				if w.state.pcr > 0 && w.state.epoch != f.Set.Epoch {
+					// The clock goes on, but it stood still for who knows how long.
+					adaptation[0] |= 0x80
+				}
 				adaptation = appendPCR(adaptation, f.DTS)
 			}
 		}
@@ -264,10 +322,10 @@ func pesHeader(f *media.Frame, payload int) []byte {
 	return h
 }
 
-// stamp turns stream time into PTS or DTS.
+// stamp turns stream time into PTS or DTS, to the nearest tick: what was ticks
+// before becomes the same ticks again.
 func stamp(d time.Duration) int64 {
-	d += delay
-	return int64(d/time.Second)*ticksPerSecond + int64(d%time.Second)*ticksPerSecond/int64(time.Second)
+	return (int64(d+delay)*9 + 50_000) / 100_000
 }
 
 // appendStamp appends 33 bits with their markers (2.4.3.7).
@@ -279,6 +337,11 @@ func appendStamp(dst []byte, prefix byte, t int64) []byte {
 func appendPCR(dst []byte, dts time.Duration) []byte {
 	t := stamp(dts - delay)
 	return append(dst, byte(t>>25), byte(t>>17), byte(t>>9), byte(t>>1), byte(t<<7)|0x7e, 0)
+}
+
+// readPCR reads the ticks of a program clock reference.
+func readPCR(b []byte) int64 {
+	return int64(binary.BigEndian.Uint32(b))<<1 | int64(b[4]>>7)
 }
 
 // BeginsWithTables reports whether packets begin with a PAT.

@@ -63,6 +63,11 @@ func NewProgram(set *media.TrackSet) (*Program, error) {
 	if p.Video == nil && p.Audio == nil {
 		return nil, fmt.Errorf("%w: MPEG-TS of a stream without picture and sound", media.ErrUnsupportedCodec)
 	}
+	for _, t := range []*media.Track{p.Video, p.Audio} {
+		if err := check(t); err != nil {
+			return nil, err
+		}
+	}
 	pcr := uint16(pidAudio)
 	var streams []byte
 	if t := p.Video; t != nil {
@@ -72,11 +77,6 @@ func NewProgram(set *media.TrackSet) (*Program, error) {
 	if t := p.Audio; t != nil {
 		streams = appendES(streams, pidAudio, t)
 	}
-	for _, t := range []*media.Track{p.Video, p.Audio} {
-		if t != nil && !Carries(t.Codec) {
-			return nil, fmt.Errorf("%w: MPEG-TS cannot carry %s", media.ErrUnsupportedCodec, t.Codec)
-		}
-	}
 	body := binary.BigEndian.AppendUint16(nil, 0xe000|pcr)
 	body = binary.BigEndian.AppendUint16(body, 0xf000) // no descriptors of the program
 	p.version = p.versionOf()
@@ -84,17 +84,37 @@ func NewProgram(set *media.TrackSet) (*Program, error) {
 	return p, nil
 }
 
-// versionOf tells programs of other codecs apart. Who reads along sees a new
-// version whenever the codecs change, and all who read see the same.
+// check tells why MPEG-TS cannot carry a track.
+func check(t *media.Track) error {
+	switch {
+	case t == nil:
+		return nil
+	case !Carries(t.Codec):
+		return fmt.Errorf("%w: MPEG-TS cannot carry %s", media.ErrUnsupportedCodec, t.Codec)
+	case t.Codec == media.AAC:
+		return checkADTS(t)
+	}
+	return nil
+}
+
+// versionOf tells programs apart, those of other codecs always. Who reads along
+// sees a new version when the program changes, and all who read see the same.
 func (p *Program) versionOf() uint8 {
 	v := uint8(0)
-	if p.Video != nil {
-		v = uint8(p.Video.Codec)
+	if t := p.Video; t != nil {
+		v = uint8(t.Codec) + hash(t.Language)
 	}
-	if p.Audio != nil {
-		v = v*7 + uint8(p.Audio.Codec)
+	if t := p.Audio; t != nil {
+		v = v*7 + uint8(t.Codec) + hash(t.Language)
 	}
 	return v & 0x1f
+}
+
+func hash(s string) (h uint8) {
+	for _, c := range []byte(s) {
+		h = h*5 + c
+	}
+	return h
 }
 
 // Same reports whether the PMTs are the same.

@@ -89,6 +89,7 @@ func remux(t *testing.T, frames []media.Frame) []byte {
 	var state State
 	var w walk
 	for i := range frames {
+		frames[i].Set = set
 		b := AppendFrame(nil, state, program, &frames[i])
 		state.Follow(program, &frames[i], b)
 		w.read(t, b)
