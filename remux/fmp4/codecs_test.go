@@ -123,6 +123,17 @@ func hashes(t *testing.T, file, kind string) (all []string) {
 	return all
 }
 
+// TestFLACSampleSize: 24 bits, in the sample entry as in STREAMINFO.
+func TestFLACSampleSize(t *testing.T) {
+	init, err := fmp4.AppendInit(nil, mediatest.Clip(t, "flac", 1)[0].Track)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if entry := boxPayload(t, init, "fLaC"); entry[18] != 0 || entry[19] != 24 {
+		t.Errorf("% x", entry[:28])
+	}
+}
+
 func TestColoursInTheirBoxes(t *testing.T) {
 	track := *mediatest.Clip(t, "vp9", 1)[0].Track // whose frames say little of their colours
 	plain, err := fmp4.AppendInit(nil, &track)

@@ -42,7 +42,7 @@ func appendAudioEntry(dst []byte, t *media.Track) []byte {
 	if rate > 0xffff {
 		rate = 0 // does not fit 16.16; the record says it
 	}
-	dst = u16s(dst, clamp16(t.Channels), 16, 0, 0)
+	dst = u16s(dst, clamp16(t.Channels), sampleSize(t), 0, 0)
 	dst = u32s(dst, uint32(rate)<<16)
 	var box int
 	switch t.Codec {
@@ -64,6 +64,15 @@ func appendAudioEntry(dst []byte, t *media.Track) []byte {
 		dst = end(append(dst, t.Config...), box)
 	}
 	return end(dst, entry)
+}
+
+// sampleSize is 16 bits, a template, but for FLAC, whose own it must be (FLAC in
+// ISOBMFF, 3.3.1; Chromium checks).
+func sampleSize(t *media.Track) uint16 {
+	if t.Codec != media.FLAC || len(t.Config) != media.FLACStreamInfoSize {
+		return 16
+	}
+	return uint16(t.Config[12]&1<<4|t.Config[13]>>4) + 1
 }
 
 // appendESDS appends what describes MPEG audio (ISO 14496-14, 5.6), with the
