@@ -14,7 +14,7 @@ run: build
 # Everything that must hold; installs the Debian packages it needs.
 test: tools web lint cross
 	cd $(WEB) && npm test
-	$(GO) test -race -p 4 $$($(GO) list ./... | grep -v /cmd/miju) # most of them wait for encoders that send in real time
+	$(GO) test -race $$($(GO) list ./... | grep -v /cmd/miju)
 	$(GO) test -race -parallel 4 -timeout 12m ./cmd/miju # with the machine to itself: browsers play in it
 
 build: web

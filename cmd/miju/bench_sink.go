@@ -44,6 +44,7 @@ func (s rtmpSink) close() { s.Close() }
 type srtSink struct {
 	conn    gosrt.Conn
 	program *mpegts.Program
+	set     *media.TrackSet
 	state   mpegts.State
 	packets []byte
 }
@@ -66,7 +67,7 @@ func (b *publishBench) connectSRT(_ context.Context, u url.URL, n int) (benchSin
 	if err != nil {
 		return nil, fmt.Errorf("SRT call to %s: %w", u.Host, err)
 	}
-	return &srtSink{conn: conn, program: program}, nil
+	return &srtSink{conn: conn, program: program, set: b.clip.set}, nil
 }
 
 func (s *srtSink) send(_ context.Context, tag *benchTag, at time.Duration) error {
@@ -74,7 +75,7 @@ func (s *srtSink) send(_ context.Context, tag *benchTag, at time.Duration) error
 		if f.Track.Kind() == media.KindData {
 			continue
 		}
-		f.DTS, f.PTS = at, at+f.PTS-f.DTS
+		f.Set, f.DTS, f.PTS = s.set, at, at+f.PTS-f.DTS
 		begin := len(s.packets)
 		s.packets = mpegts.AppendFrame(s.packets, s.state, s.program, &f)
 		s.state.Follow(s.program, &f, s.packets[begin:])
