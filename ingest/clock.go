@@ -58,9 +58,7 @@ func (c *clock) late(dts time.Duration, arrival time.Time) time.Duration {
 // anchor has moved enough to be told.
 func (c *clock) observe(dts time.Duration, arrival time.Time) bool {
 	c.delay.add(c.late(dts, arrival), arrival)
-	// Within a second frames come, as a rule; after none for longer the anchor
-	// does not leap.
-	most := min(max(0, arrival.Sub(c.seen)), time.Second) / slew
+	most := max(0, arrival.Sub(c.seen)) / slew
 	c.seen = arrival
 	c.moved += min(max(c.delay.value-c.moved, -most), most)
 	if (c.moved - c.told).Abs() < anchorStep {

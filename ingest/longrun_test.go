@@ -25,7 +25,7 @@ func (s *source) dts(n int64) time.Duration   { return s.exact(n) / s.round * s.
 // resting returns n, or the first frame after the pause that n is in.
 func resting(s *source, n int64) int64 {
 	in := s.exact(n) % (10 * time.Minute)
-	if in < 20*time.Second {
+	if in < 5*time.Second {
 		return n
 	}
 	end := s.exact(n) - in + 10*time.Minute
@@ -43,7 +43,7 @@ func every(num, den int64) func(int64) time.Duration {
 // TestThirtyDays plays thirty days of several encoders to the timeline, as
 // fast as it goes: every frame's distance from the other track's is the
 // encoder's own, DTS never come twice, and the anchor follows the clock. The
-// encoders send for twenty seconds in ten minutes, or with MIJU_SOAK always.
+// encoders send for five seconds in ten minutes, or with MIJU_SOAK always.
 func TestThirtyDays(t *testing.T) {
 	const day = 24 * time.Hour
 	always := os.Getenv("MIJU_SOAK") != ""
@@ -100,7 +100,7 @@ func TestThirtyDays(t *testing.T) {
 				t.Error("sound is ahead and not held, or held and not ahead")
 			}
 			m.repairs[RepairSkew] = 0
-			if m.repairs[RepairBack] != c.wraps || len(m.want[1])+len(m.want[2]) > 0 || m.frames < 5_000_000 {
+			if m.repairs[RepairBack] != c.wraps || len(m.want[1])+len(m.want[2]) > 0 || m.frames < 1_400_000 {
 				t.Errorf("%d frames, %v", m.frames, m.repairs)
 			}
 			for k, n := range m.repairs {
