@@ -263,7 +263,7 @@ func shutdownEndsPlayers(t *testing.T, h *house) {
 	}
 	began := time.Now()
 	h.stop()
-	if took := time.Since(began); took > 4*time.Second {
+	if took := time.Since(began); took > 8*time.Second {
 		t.Errorf("it took %v", took)
 	}
 	if code, description := idle.expectCode("onStatus"); code != "NetStream.Play.Failed" || !strings.Contains(description, "shutting down") {
