@@ -57,16 +57,37 @@ func (c *conn) Play(ctx context.Context, s *stream.Stream) error {
 
 	p := player{conn: c, stream: s, announce: message.Announcer{Packing: c.packing}}
 	err := p.run(playing)
+	if err == nil {
+		err = c.letGo(playing)
+	}
 	if cause := context.Cause(playing); cause != nil {
 		err = cause
 	}
-	c.ended.Store(err == nil || errors.Is(err, errLeft))
 	c.socket.SetReadDeadline(time.Unix(1, 0))
 	reading.Wait()
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	return left(err)
+}
+
+// letGo tells the player that the stream has ended and waits for it to go, for
+// as long as it may take nothing: closing before it has all, with words of it
+// to come, would take back what is on its way (TCP resets).
+func (c *conn) letGo(playing context.Context) error {
+	if err := c.sayGoodbye(); err != nil {
+		return err
+	}
+	if half, ok := c.socket.(interface{ CloseWrite() error }); ok && half.CloseWrite() != nil {
+		return nil
+	}
+	enough := time.NewTimer(c.server.config.WriteTimeout)
+	defer enough.Stop()
+	select {
+	case <-playing.Done():
+	case <-enough.C:
+	}
+	return nil
 }
 
 // left makes nil of what the player's end of the connection is to its reader
@@ -156,7 +177,7 @@ func (p *player) run(ctx context.Context) error {
 		batch, err = reader.NextBatch(ctx, batch)
 		switch {
 		case err == io.EOF:
-			return p.conn.sayGoodbye()
+			return nil
 		case err != nil:
 			return err
 		}
