@@ -47,7 +47,8 @@ func Silence(t *Track) (frame []byte, samples, rate int) {
 		}
 		return silentAAC(c.ChannelConfig), samples, c.SampleRate
 	case Opus:
-		if t.Channels <= 2 {
+		// Of several streams in a packet (RFC 7845, 5.1.1) each had to be silent.
+		if c := t.Config; len(c) > 18 && (c[18] == 0 || len(c) > 19 && c[19] == 1) {
 			return slices.Clone(silentOpus), 960, 48000
 		}
 	}

@@ -93,7 +93,7 @@ func TestNoSilence(t *testing.T) {
 	}
 	for _, track := range []*media.Track{
 		{ID: 2, Codec: media.MP3, Channels: 2, SampleRate: 44100},
-		{ID: 2, Codec: media.Opus, Channels: 6, SampleRate: 48000},
+		{ID: 2, Codec: media.Opus, Config: media.OpusConfig(6), Channels: 6, SampleRate: 48000},
 		{ID: 2, Codec: media.AAC, Config: []byte{0xff}},
 		inBand,
 	} {
