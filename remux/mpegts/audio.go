@@ -48,9 +48,10 @@ func (h *adtsHeader) unmarshal(b []byte) bool {
 // audioParser makes frames of the PES packets of an AAC stream in ADTS.
 // Frames may straddle PES packets.
 type audioParser struct {
-	id      int
-	current *media.Track
-	config  [2]byte
+	id       int
+	language string
+	current  *media.Track
+	config   [2]byte
 	// buf holds the frame that is not whole yet.
 	buf []byte
 
@@ -142,6 +143,7 @@ func (a *audioParser) frame(dst []media.Frame, h *adtsHeader, raw []byte, st *St
 			st.Malformed++
 			return dst
 		}
+		t.Language = a.language
 		a.anchor, a.samples = a.next(), 0
 		a.current, a.config = t, h.config
 	}

@@ -1,8 +1,8 @@
-// Package mpegts takes H.264, H.265 and AAC out of MPEG transport streams.
+// Package mpegts takes pictures and sound out of MPEG transport streams, and
+// puts them in.
 package mpegts
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -22,15 +22,14 @@ var (
 )
 
 const (
-	// maxUnsynced is how many bytes may go by without a sync byte every 188.
-	maxUnsynced = 64 << 10
-	// syncRun is how many sync bytes in a row are believed.
-	syncRun = 3
 	// maxStreams bounds the elementary streams that are followed, and so the
 	// memory of one demuxer. A program of more than a few is a mistake here.
 	maxStreams = 8
 	// maxIgnored bounds the names of streams left out.
 	maxIgnored = 16
+	// maxScrambled is how many scrambled packets in a row, without a clear one,
+	// make a stream one that is not carried.
+	maxScrambled = 100
 )
 
 // Stats counts what a Demuxer met.
@@ -70,15 +69,16 @@ type parser interface {
 
 // elementary is one elementary stream that is carried.
 type elementary struct {
-	pid   uint16
-	codec media.Codec
-	info  esInfo
-	id    int
-	cont  continuity
-	pes   assembly
-	// stuffed says that the newest packet was not full.
-	stuffed bool
-	parser  parser
+	pid    uint16
+	codec  media.Codec
+	info   esInfo
+	id     int
+	cont   continuity
+	pes    assembly
+	ending ending
+	// scrambled counts packets since the last that was not.
+	scrambled int
+	parser    parser
 }
 
 // Demuxer takes the frames of the first program out of a transport stream
@@ -86,16 +86,12 @@ type elementary struct {
 // elementary streams. The zero value is not usable; a Demuxer belongs to one
 // goroutine.
 type Demuxer struct {
-	carry    []byte
-	synced   bool
-	unsynced int
-	stats    Stats
+	borders
+	stats Stats
 
-	pat        sections
-	patVersion int
-	program    program
-	pmt        sections
-	pmtVersion int
+	pat     sections
+	program program
+	pmt     sections
 
 	streams map[uint16]*elementary
 	// order holds the same streams as the PMT does.
@@ -110,7 +106,7 @@ type Demuxer struct {
 
 // NewDemuxer returns a Demuxer at the start of a stream.
 func NewDemuxer() *Demuxer {
-	return &Demuxer{patVersion: -1, pmtVersion: -1, streams: make(map[uint16]*elementary)}
+	return &Demuxer{streams: make(map[uint16]*elementary)}
 }
 
 // Write takes the next bytes of the stream, cut anywhere; it keeps no slice of
@@ -146,13 +142,17 @@ func (d *Demuxer) Next() (media.Frame, bool) {
 // stuffing, as all have but one in 184; what looks cut short is discarded.
 func (d *Demuxer) Flush() {
 	for _, e := range d.order {
-		if e.pes.open && !e.stuffed {
-			e.pes.drop()
-			d.stats.Discarded++
-			continue
-		}
-		d.endPES(e)
+		d.flush(e)
 	}
+}
+
+func (d *Demuxer) flush(e *elementary) {
+	if e.pes.open && !e.ending.stuffed {
+		e.pes.drop()
+		d.stats.Discarded++
+		return
+	}
+	d.endPES(e)
 }
 
 // Tracks returns the tracks whose configuration is known, ordered by ID, and
@@ -185,46 +185,6 @@ func (d *Demuxer) Ignored() []string { return slices.Clone(d.ignored) }
 // Stats returns the counts so far.
 func (d *Demuxer) Stats() Stats { return d.stats }
 
-// packets reads all whole packets of b and returns the rest.
-func (d *Demuxer) packets(b []byte) []byte {
-	for d.err == nil {
-		if !d.synced {
-			if b = d.findSync(b); !d.synced {
-				return b
-			}
-		}
-		if len(b) < packetSize {
-			return b
-		}
-		if b[0] != syncByte {
-			d.synced = false
-			d.stats.SyncLosses++
-			continue
-		}
-		d.unsynced = max(0, d.unsynced-packetSize)
-		d.packet(b[:packetSize])
-		b = b[packetSize:]
-	}
-	return nil
-}
-
-// findSync skips to the first of syncRun sync bytes at packet distance.
-func (d *Demuxer) findSync(b []byte) []byte {
-	const need = (syncRun-1)*packetSize + 1
-	i := 0
-	for ; len(b)-i >= need; i++ {
-		if b[i] == syncByte && b[i+packetSize] == syncByte && b[i+2*packetSize] == syncByte {
-			d.synced = true
-			break
-		}
-	}
-	d.stats.Skipped += uint64(i)
-	if d.unsynced += i; d.unsynced > maxUnsynced {
-		d.err = fmt.Errorf("%w: %d bytes without packets of %d", ErrNotTS, d.unsynced, packetSize)
-	}
-	return b[i:]
-}
-
 func (d *Demuxer) packet(b []byte) {
 	var p packet
 	d.stats.Packets++
@@ -232,18 +192,45 @@ func (d *Demuxer) packet(b []byte) {
 		d.stats.Corrupt++
 		return
 	}
+	e := d.streams[p.pid]
 	switch {
-	case p.payload == nil || p.pid == pidNull:
+	case p.pid == pidNull:
+	case p.payload == nil:
+		if p.discontinuity {
+			d.jump(e, &p)
+		}
 	case p.scrambled:
 		d.stats.Scrambled++
+		d.scrambled(e)
 	case p.pid == pidPAT:
 		d.section(&d.pat, &p, d.readPAT)
 	case d.program.number != 0 && p.pid == d.program.pmtPID:
 		d.section(&d.pmt, &p, d.readPMT)
-	default:
-		if e := d.streams[p.pid]; e != nil {
-			d.elementary(e, &p)
-		}
+	case e != nil:
+		e.scrambled = 0
+		d.elementary(e, &p)
+	}
+}
+
+// jump takes a packet without payload that says where the counter goes on.
+func (d *Demuxer) jump(e *elementary, p *packet) {
+	switch {
+	case p.pid == pidPAT:
+		d.pat.cont.jump(p)
+	case d.program.number != 0 && p.pid == d.program.pmtPID:
+		d.pmt.cont.jump(p)
+	case e != nil:
+		e.cont.jump(p)
+	}
+}
+
+// scrambled gives a stream up that has been scrambled for long.
+func (d *Demuxer) scrambled(e *elementary) {
+	if e == nil {
+		return
+	}
+	if e.scrambled++; e.scrambled >= maxScrambled {
+		d.refuse(e, e.codec.String()+", scrambled")
 	}
 }
 
@@ -272,10 +259,14 @@ func (d *Demuxer) elementary(e *elementary, p *packet) {
 		if e.pes.drop() {
 			d.stats.Discarded++
 		}
+		e.ending.lost()
 		e.parser.lost()
 	}
 	if !d.continues(&e.cont, p, lost) {
 		return
+	}
+	if e.ending.next(p) {
+		d.stats.Malformed++ // it was taken for whole before this
 	}
 	if p.start {
 		d.endPES(e)
@@ -284,11 +275,14 @@ func (d *Demuxer) elementary(e *elementary, p *packet) {
 	if !e.pes.open {
 		return // the rest of a packet that was given up, or stuffing
 	}
-	e.stuffed = len(p.payload) < packetSize-4
 	whole, ok := e.pes.append(p.payload)
 	if !ok {
-		d.err = fmt.Errorf("%w: more than %d bytes of %s", ErrTooLarge, e.pes.max, e.info.name())
+		d.err = fmt.Errorf("%w: more than %d bytes of %s", ErrTooLarge, e.pes.max, e.codec)
 		return
+	}
+	if whole == nil && e.pes.size == 0 && e.ending.tells() {
+		whole, _ = e.pes.end()
+		e.ending.early = true
 	}
 	if whole != nil {
 		d.readPES(e, whole)
@@ -337,105 +331,5 @@ func (d *Demuxer) refuse(e *elementary, name string) {
 func (d *Demuxer) checkTracks() {
 	if len(d.order) == 0 && len(d.ignored) > 0 {
 		d.err = fmt.Errorf("%w: the program has only %s", ErrNoTracks, strings.Join(d.ignored, ", "))
-	}
-}
-
-func (d *Demuxer) readPAT(b []byte) {
-	var t table
-	if err := t.unmarshal(tablePAT, b); err != nil {
-		d.stats.BadSections++
-		return
-	}
-	if !t.current || int(t.version) == d.patVersion {
-		return
-	}
-	first, ok := firstProgram(t.body)
-	if !ok {
-		return
-	}
-	d.patVersion = int(t.version)
-	if first != d.program {
-		d.program, d.pmt, d.pmtVersion = first, sections{}, -1
-	}
-}
-
-func (d *Demuxer) readPMT(b []byte) {
-	if b[0] != tablePMT {
-		return // other tables may share the PID
-	}
-	var t table
-	if err := t.unmarshal(tablePMT, b); err != nil {
-		d.stats.BadSections++
-		return
-	}
-	if !t.current || t.id != d.program.number || int(t.version) == d.pmtVersion {
-		return
-	}
-	infos, err := unmarshalPMT(t.body)
-	if err != nil {
-		d.stats.BadSections++
-		return
-	}
-	d.pmtVersion = int(t.version)
-	d.apply(infos)
-}
-
-// apply makes the PMT's streams the ones that are followed. A stream that was
-// there before goes on as it was.
-func (d *Demuxer) apply(infos []esInfo) {
-	before := d.streams
-	d.streams, d.order, d.ignored = make(map[uint16]*elementary), nil, nil
-	for i := range infos {
-		info := &infos[i]
-		codec, known := info.codec()
-		if !known || len(d.order) == maxStreams || d.streams[info.pid] != nil {
-			if len(d.ignored) < maxIgnored {
-				d.ignored = append(d.ignored, info.name())
-			}
-			continue
-		}
-		e := before[info.pid]
-		if e == nil || e.codec != codec {
-			e = &elementary{pid: info.pid, codec: codec}
-		}
-		e.info = *info
-		e.info.descriptors = bytes.Clone(info.descriptors)
-		d.streams[info.pid] = e
-		d.order = append(d.order, e)
-	}
-	d.number()
-	d.checkTracks()
-}
-
-// number gives IDs to the streams that have none: 1 to the first video, 2 to
-// the first audio, and from 3 on to the others.
-func (d *Demuxer) number() {
-	taken := make(map[int]bool)
-	for _, e := range d.order {
-		taken[e.id] = true
-	}
-	for _, e := range d.order {
-		if e.id != 0 {
-			continue
-		}
-		e.id = 3
-		switch {
-		case e.codec.Kind() == media.KindVideo && !taken[1]:
-			e.id = 1
-		case e.codec.Kind() == media.KindAudio && !taken[2]:
-			e.id = 2
-		}
-		for e.id >= 3 && taken[e.id] {
-			e.id++
-		}
-		taken[e.id] = true
-		switch {
-		case e.codec == media.AAC:
-			e.parser, e.pes.max = &audioParser{id: e.id}, maxAudioPES
-		case e.codec.Kind() == media.KindAudio:
-			e.parser, e.pes.max = &soundParser{id: e.id, codec: e.codec, channels: e.info.opusChannels()}, maxAudioPES
-		default:
-			e.parser, e.pes.max = &videoParser{id: e.id, codec: e.codec}, maxVideoPES
-		}
 	}
 }

@@ -455,6 +455,9 @@ func FuzzDemuxer(f *testing.F) {
 			f.Add(c.in.out)
 		}
 	}
+	few := start().picture(0, 0, true, 1).picture(3000, 3000, false, 2).null(3)
+	f.Add(spread(few.out, 4, 192))
+	f.Add(spread(few.out, 0, 204))
 	if clip, err := os.ReadFile("testdata/h265.ts"); err == nil {
 		f.Add(clip)
 	} else {

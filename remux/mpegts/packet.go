@@ -25,7 +25,9 @@ type packet struct {
 	scrambled bool
 	// discontinuity says that the counter may jump here without a loss.
 	discontinuity bool
-	counter       uint8
+	// stuffed says that the adaptation field is longer than what it holds.
+	stuffed bool
+	counter uint8
 	// payload is nil when the packet has none.
 	payload []byte
 }
@@ -47,6 +49,7 @@ func (p *packet) unmarshal(b []byte) error {
 		if n >= len(body) {
 			return errPacket
 		}
+		p.stuffed = stuffed(body[1 : 1+n])
 		if n > 0 {
 			p.discontinuity = body[1]&0x80 != 0
 		}
@@ -59,6 +62,30 @@ func (p *packet) unmarshal(b []byte) error {
 		p.payload = body
 	}
 	return nil
+}
+
+// stuffed reports whether an adaptation field, without its length, has more
+// bytes than its flags say (2.4.3.4). A field of nothing is stuffing itself.
+func stuffed(field []byte) bool {
+	if len(field) == 0 {
+		return true
+	}
+	n, flags := 1, field[0]
+	if flags&0x10 != 0 { // PCR
+		n += 6
+	}
+	if flags&0x08 != 0 { // original PCR
+		n += 6
+	}
+	if flags&0x04 != 0 { // splice_countdown
+		n++
+	}
+	for _, flag := range [...]byte{0x02, 0x01} { // private data, extension: with their length
+		if flags&flag != 0 && n < len(field) {
+			n += 1 + int(field[n])
+		}
+	}
+	return n < len(field)
 }
 
 // continuity follows the counter of one PID (ISO 13818-1, 2.4.3.3).
@@ -86,4 +113,9 @@ func (c *continuity) next(p *packet) (duplicate, gap bool) {
 	c.seen, c.counter = true, p.counter
 	c.size = copy(c.payload[:], p.payload)
 	return false, gap
+}
+
+// jump takes the counter of a packet without payload that announces a jump.
+func (c *continuity) jump(p *packet) {
+	c.seen, c.counter, c.size = true, p.counter, 0
 }

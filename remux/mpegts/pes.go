@@ -112,3 +112,39 @@ func (a *assembly) drop() bool {
 	a.open = false
 	return open
 }
+
+// trustEnding is after how many PES packets that ended in stuffing, and only
+// there, stuffing is taken for the end: a second of pictures.
+const trustEnding = 30
+
+// ending learns whether an encoder stuffs the last packet of a PES packet and no
+// other, as most do. Then a picture whose size is not told is whole when its
+// last packet is there, a picture's time before the next one begins.
+type ending struct {
+	// stuffed says that the newest packet was.
+	stuffed bool
+	// early says that the PES packet was taken for whole.
+	early bool
+	good  int
+	never bool
+}
+
+// next takes the next packet. It reports whether a PES packet that was taken for
+// whole goes on.
+func (e *ending) next(p *packet) (wrong bool) {
+	switch {
+	case !e.stuffed:
+	case p.start:
+		e.good++
+	default:
+		wrong, e.never = e.early, true
+	}
+	e.stuffed, e.early = p.stuffed, false
+	return wrong
+}
+
+// lost says that packets are missing.
+func (e *ending) lost() { e.stuffed, e.early = false, false }
+
+// tells reports whether the newest packet ends its PES packet.
+func (e *ending) tells() bool { return e.stuffed && e.good >= trustEnding && !e.never }

@@ -20,6 +20,22 @@ var errSection = errors.New("malformed PSI section")
 type sections struct {
 	cont continuity
 	buf  []byte
+	// last is the CRC_32 of the last table that was taken; read says whether
+	// there was one.
+	last uint32
+	read bool
+}
+
+// isNew reports whether a whole section differs from the last one it was asked
+// for. It goes by CRC_32: there are encoders that change a table and not its
+// version.
+func (s *sections) isNew(section []byte) bool {
+	crc := binary.BigEndian.Uint32(section[len(section)-4:])
+	if s.read && s.last == crc {
+		return false
+	}
+	s.last, s.read = crc, true
+	return true
 }
 
 // push takes the next packet's payload and hands each section that it
@@ -114,6 +130,16 @@ func firstProgram(body []byte) (program, bool) {
 		}
 	}
 	return program{}, false
+}
+
+// lists reports whether a PAT's body lists a program as it is.
+func lists(body []byte, p program) bool {
+	for ; len(body) >= 4; body = body[4:] {
+		if p.number != 0 && p == (program{binary.BigEndian.Uint16(body), binary.BigEndian.Uint16(body[2:]) & 0x1fff}) {
+			return true
+		}
+	}
+	return false
 }
 
 // esInfo is one elementary stream of a PMT (2.4.4.8).

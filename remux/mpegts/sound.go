@@ -21,6 +21,7 @@ type soundParser struct {
 	id       int
 	codec    media.Codec
 	channels int // of Opus, whose packets do not tell
+	language string
 	current  *media.Track
 	// refused names what the stream turned out to hold, if that is not carried.
 	refused string
@@ -95,6 +96,7 @@ func (s *soundParser) frame(dst []media.Frame, b []byte, st *Stats) []media.Fram
 	}
 	first := s.current == nil
 	if first || !bytes.Equal(t.Config, s.current.Config) || t.Channels != s.current.Channels || t.SampleRate != s.current.SampleRate {
+		t.Language = s.language
 		s.current = t
 	}
 	pts := s.next
@@ -147,25 +149,31 @@ func (s *soundParser) cutAC3(b []byte) cut {
 		return cut{size: old.FrameSize()}
 	}
 	size := eac3Size(b)
-	if size < 0 {
-		return cut{size: size}
+	if size < 0 || isDependent(b) {
+		return cut{size: -1}
 	}
 	if s.current == nil {
 		s.codec = media.EAC3
 	}
-	for size < len(b) {
+	for substreams := 0; size < len(b) && substreams < maxSubstreams; substreams++ {
 		if len(b)-size < longestSyncInfo {
 			return cut{size: size}
 		}
 		next := b[size:]
 		more := eac3Size(next)
-		if more < 0 || next[2]>>6 != 1 { // strmtyp: dependent
+		if more < 0 || !isDependent(next) {
 			break
 		}
 		size += more
 	}
 	return cut{size: size}
 }
+
+// maxSubstreams is how many may depend on one (ETSI TS 102 366, E.1.3.1.2).
+const maxSubstreams = 8
+
+// isDependent reads strmtyp of a frame of E-AC-3.
+func isDependent(b []byte) bool { return b[2]>>6 == 1 }
 
 func eac3Size(b []byte) int {
 	var info eac3.SyncInfo

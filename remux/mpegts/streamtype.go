@@ -3,6 +3,7 @@ package mpegts
 import (
 	"fmt"
 	"iter"
+	"strings"
 
 	"github.com/miju-live/miju/media"
 )
@@ -72,6 +73,21 @@ func (e *esInfo) opusChannels() int {
 	return 2
 }
 
+// language returns what the language descriptor says first (ISO 13818-1,
+// 2.6.18), a code of ISO 639-2; "" if it says nothing.
+func (e *esInfo) language() string {
+	for tag, body := range e.all() {
+		if tag != tagLanguage || len(body) < 4 {
+			continue
+		}
+		code := strings.ToLower(string(body[:3]))
+		if strings.Trim(code, "abcdefghijklmnopqrstuvwxyz") == "" && code != "und" {
+			return code
+		}
+	}
+	return ""
+}
+
 // all walks the descriptors.
 func (e *esInfo) all() iter.Seq2[uint8, []byte] {
 	return func(yield func(uint8, []byte) bool) {
@@ -109,11 +125,11 @@ var registrationNames = map[string]string{
 func (e *esInfo) name() string {
 	name := streamTypeNames[e.streamType]
 	if e.streamType == streamTypePrivate {
-		for d := e.descriptors; len(d) >= 2 && int(d[1]) <= len(d)-2; d = d[2+d[1]:] {
-			if n := descriptorNames[d[0]]; n != "" {
+		for tag, body := range e.all() {
+			if n := descriptorNames[tag]; n != "" {
 				name = n
-			} else if d[0] == 0x05 && d[1] >= 4 {
-				if n := registrationNames[string(d[2:6])]; n != "" {
+			} else if tag == tagRegistration && len(body) >= 4 {
+				if n := registrationNames[string(body[:4])]; n != "" {
 					name = n
 				}
 			}
