@@ -54,6 +54,9 @@ wins over the environment, the environment over the file.`,
 				return err
 			}
 			io.WriteString(out, s.banner())
+			if os.Getenv("GOGC") == "" {
+				debug.SetGCPercent(gcPercent)
+			}
 			return s.serve(ctx)
 		})
 	check := settingsCommand("check", "Check flags, environment and file without starting", env,
@@ -75,6 +78,11 @@ wins over the environment, the environment over the file.`,
 	root.SetUsageFunc(usage)
 	return root
 }
+
+// gcPercent is how much garbage may gather, in percent of what is live. Little
+// garbage is made here: a collection is cheap and seldom, while Go's own 100
+// makes a third more memory of every publisher. GOGC overrides it.
+const gcPercent = 50
 
 // settingsCommand returns a command that reads all settings and runs with them.
 func settingsCommand(name, short string, env []string, run func(context.Context, config, io.Writer) error) *cobra.Command {
