@@ -286,7 +286,7 @@ func TestParameterSetsInTheStream(t *testing.T) {
 		{"those of the record", sets(mediatest.SPS264, mediatest.PPS264), true},
 		{"another SPS", sets(sps2, mediatest.PPS264), false},
 		{"another SPS alone", sets(sps2), false},
-		{"another PPS alone", sets([]byte{0x68, 0xee, 0x3c, 0x80}), false},
+		{"another PPS alone", sets([]byte{0x68, 0xee, 0x3c, 0x80}), true},
 		{"an SPS of nonsense", sets([]byte{0x67, 1, 2, 3, 4}), true},
 	} {
 		t.Run(c.name, func(t *testing.T) {

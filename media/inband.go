@@ -80,10 +80,12 @@ func contains(sets [][]byte, set []byte) bool {
 }
 
 // refreshNALUs is Refresh for H.264 and H.265. Sets that a frame leaves out
-// are those of the record.
+// are those of the record. Another PPS alone makes no other track: encoders
+// exist whose PPS differs from picture to picture, it stands before each that
+// needs it, and every new track is a discontinuity to HLS players.
 func refreshNALUs(t *Track, data []byte) (*Track, error) {
 	frame, known := inBand(t.Codec, data), ofRecord(t)
-	if known.covers(&frame) {
+	if known.covers(&frame) || len(known.pps) > 0 && known.covers(&parameterSets{vps: frame.vps, sps: frame.sps}) {
 		return t, nil
 	}
 	for _, pair := range []struct{ frame, known *[][]byte }{

@@ -173,6 +173,7 @@ var brokenBodies = []struct {
 	{"a second track without its FourCC", a("\x95\x21mp4a\x00" + size24("x") + "mp"), flv.ErrMalformed, "tag of Enhanced RTMP"},
 	{"VP8 on a second track", v("\x96\x01vp08\x01"), media.ErrUnsupportedCodec, "VP8"},
 	{"17 tracks in a packet", a("\x95\x11mp4a" + strings.Repeat("\x00"+size24("x"), 17)), flv.ErrTooLarge, "16 tracks"},
+	{"a sequence header of 64 KiB", v("\x17\x00\x00\x00\x00" + avcC + strings.Repeat("x", 64<<10)), flv.ErrTooLarge, "sequence header"},
 	{"AV1 of nonsense", v("\x91av01\xb2\x01\x10"), flv.ErrMalformed, "AV1"},
 	{"VP9 of nonsense", v("\x91vp09\x00\x01\x10"), flv.ErrMalformed, "VP9"},
 }
@@ -371,7 +372,7 @@ func FuzzEnhanced(f *testing.F) {
 		}
 	}
 	for _, c := range brokenBodies {
-		f.Add(c.in.typ == flv.TypeVideo, []byte(c.in.body))
+		f.Add(c.in.typ == flv.TypeVideo, []byte(c.in.body)[:min(len(c.in.body), 600)])
 	}
 	f.Fuzz(func(t *testing.T, video bool, b []byte) {
 		var d flv.Demuxer

@@ -9,6 +9,10 @@ import (
 	"github.com/miju-live/miju/media"
 )
 
+// maxRecord bounds a configuration record, in bytes. Those of real encoders
+// stay under 1 KiB.
+const maxRecord = 64 << 10
+
 // maxUnusable is how many frames of the only track may come without a usable
 // configuration: some five seconds of sound.
 const maxUnusable = 250
@@ -88,6 +92,9 @@ func trackID(k media.Kind, number int) int {
 func (d *Demuxer) configure(s *slot, record []byte, parse func(id int, record []byte) (*media.Track, error)) error {
 	if len(record) == 0 || s.record != nil && bytes.Equal(s.record, record) {
 		return nil
+	}
+	if len(record) > maxRecord {
+		return fmt.Errorf("%w: %s sequence header of %d bytes", ErrTooLarge, s.coded, len(record))
 	}
 	t, err := parse(s.id, record)
 	if err != nil {
