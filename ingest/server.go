@@ -120,6 +120,7 @@ func pause(ctx context.Context, d time.Duration) {
 // serve is the life of one connection.
 func (s *Server) serve(ctx context.Context, conn Conn) {
 	defer conn.Close()
+	defer s.open.Add(-1)
 	// What ends the session is the cause of its context; a past deadline, not
 	// Close, then wakes it, for the peer is still told why.
 	ctx, end := context.WithCancelCause(ctx)
@@ -127,7 +128,7 @@ func (s *Server) serve(ctx context.Context, conn Conn) {
 	stop := context.AfterFunc(ctx, func() { conn.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	x := newSession(conn, end)
-	err := s.run(ctx, conn, x)
+	err := s.run(ctx, conn, x, s.open.Add(1))
 	if err == nil || errors.Is(err, io.EOF) && x.Admitted {
 		err = io.EOF
 	} else {
@@ -136,10 +137,9 @@ func (s *Server) serve(ctx context.Context, conn Conn) {
 	s.end(x, err)
 }
 
-// run takes a connection from its handshake to its end.
-func (s *Server) run(ctx context.Context, conn Conn, x *session) error {
-	defer s.open.Add(-1)
-	if s.open.Add(1) > int64(s.config.MaxPublishers) {
+// run takes a connection, one of so many, from its handshake to its end.
+func (s *Server) run(ctx context.Context, conn Conn, x *session, open int64) error {
+	if open > int64(s.config.MaxPublishers) {
 		return fmt.Errorf("%w: %d encoders are connected", ErrTooLarge, s.config.MaxPublishers)
 	}
 	if err := conn.SetReadDeadline(time.Now().Add(s.config.HandshakeTimeout)); err != nil {
