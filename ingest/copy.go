@@ -9,8 +9,12 @@ import (
 	"github.com/miju-live/miju/stream"
 )
 
-// maxProbeBytes bounds what a probe holds back: two seconds at 50 Mbit/s.
-const maxProbeBytes = 12 << 20
+// maxProbeBytes and maxProbeFrames bound what a probe holds back: two seconds
+// at 50 Mbit/s, and of sixteen tracks.
+const (
+	maxProbeBytes  = 12 << 20
+	maxProbeFrames = 4096
+)
 
 // probe holds the first frames back until the tracks are known, so that a
 // stream never is live with half of them, and until each has brought a frame,
@@ -26,7 +30,7 @@ type probe struct {
 func (p *probe) ready(f media.Frame, conn Conn) bool {
 	p.frames = append(p.frames, f)
 	p.bytes += len(f.Data)
-	if f.Arrival.Sub(p.frames[0].Arrival) >= p.wait || p.bytes > maxProbeBytes {
+	if f.Arrival.Sub(p.frames[0].Arrival) >= p.wait || p.bytes > maxProbeBytes || len(p.frames) >= maxProbeFrames {
 		return true
 	}
 	tracks, complete := conn.Tracks()

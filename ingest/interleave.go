@@ -13,8 +13,9 @@ const (
 	// back. Muxers bring sound up to half a second late, and egresses cope
 	// with twice that.
 	holdFrom = time.Second
-	// maxHeldBytes bounds what is held back.
-	maxHeldBytes = 12 << 20
+	// maxHeldBytes and maxHeldFrames bound what is held back.
+	maxHeldBytes  = 12 << 20
+	maxHeldFrames = 2048
 )
 
 // interleaver holds back tracks that come well before the others of the same
@@ -73,7 +74,11 @@ func (t *timeline) interleave(l *lane, f *media.Frame) {
 	w.queue = slices.Insert(w.queue, at, held{*f, l, l.due})
 	w.bytes += len(f.Data)
 	n := 0
-	for ; n < len(w.queue) && (!w.queue[n].due.After(f.Arrival) || w.bytes > maxHeldBytes); n++ {
+	for ; n < len(w.queue); n++ {
+		due := !w.queue[n].due.After(f.Arrival)
+		if !due && w.bytes <= maxHeldBytes && len(w.queue)-n <= maxHeldFrames {
+			break
+		}
 		t.letGo(&w.queue[n], f.Arrival)
 	}
 	w.queue = slices.Delete(w.queue, 0, n)
