@@ -29,6 +29,8 @@ type Reader struct {
 	program *mpegts.Program
 	set     *media.TrackSet
 	begun   bool
+	// err ends the reader once what came before it is read.
+	err error
 }
 
 // NewReader returns a reader of s from its newest random access point on, which
@@ -56,18 +58,21 @@ func (r *Reader) Skipped() uint64 { return r.reader.Skipped() }
 func (r *Reader) Next(ctx context.Context, bufs [][]byte) ([][]byte, error) {
 	clear(bufs[:cap(bufs)])
 	bufs = bufs[:0]
-	for len(bufs) == 0 {
+	for len(bufs) == 0 && r.err == nil {
 		var err error
 		if r.batch, err = r.reader.NextBatch(ctx, r.batch); err != nil {
 			return bufs, err
 		}
 		for _, e := range r.batch {
-			if bufs, err = r.append(bufs, e); err != nil {
-				return bufs, err
+			if bufs, r.err = r.append(bufs, e); r.err != nil {
+				break
 			}
 		}
 	}
-	return bufs, nil
+	if len(bufs) > 0 {
+		return bufs, nil
+	}
+	return bufs, r.err
 }
 
 func (r *Reader) append(bufs [][]byte, e *stream.Entry) ([][]byte, error) {
