@@ -85,7 +85,7 @@ func TestFiftyPublishers(t *testing.T) {
 // push sends a transport stream, as fast as it plays, and again what is lost.
 // The latency is for machines that are busy.
 func push(t *testing.T, l *Listener, streamID string, ts []byte) {
-	c, err := srttest.Call(l.Addr(), streamID, 8*time.Second)
+	c, err := srttest.Call(l.Addr(), streamID, 4*time.Second)
 	if err != nil {
 		t.Error(err)
 		return
