@@ -18,9 +18,6 @@ const (
 	// maxPCRStep is the most that lies between two clock references; the
 	// standard's bound is 100 ms (2.7.2).
 	maxPCRStep = 95 * time.Millisecond
-	// maxSoundStep is the most that lies between two frames of one sound; the
-	// longest, of AAC at 7350 Hz, last 140 ms.
-	maxSoundStep = 200 * time.Millisecond
 	// maxPCRGap is how long a pause is filled with clock references. A longer
 	// one is a hole in the stream, which none can mend.
 	maxPCRGap = time.Second
@@ -33,12 +30,15 @@ const (
 // to. The zero State fits to all.
 type State struct {
 	counters [pids]counter
-	// In stream time plus one nanosecond, where 0 is never: the last clock
-	// reference, the frame that the last tables came with, the last frame of
-	// sound, and what that was at the last clock reference.
-	pcr, psi, sound, soundThen time.Duration
-	program                    *Program
-	epoch                      uint64
+	// pcr and psi are the last clock reference and the frame that the last
+	// tables came with, in stream time plus one nanosecond; 0 is never.
+	pcr, psi time.Duration
+	// ahead is how far the first sound behind a picture was ahead of it;
+	// pending says that this sound has not come.
+	ahead   time.Duration
+	pending bool
+	program *Program
+	epoch   uint64
 }
 
 // counter is the continuity counter of the last packet with a payload.
@@ -116,19 +116,14 @@ func AppendFrame(dst []byte, s State, p *Program, f *media.Frame) []byte {
 	return w.dst
 }
 
-// heard returns the clock by how far the sound went since the last clock
-// reference, 0 if that is not known. Only steps count: sound that is ahead of
-// its picture must not put the clock ahead of it.
+// heard returns the clock, plus one nanosecond, by sound that goes on while
+// pictures do not; 0 if that is not known. Sound that is ahead of its picture
+// must not put the clock ahead of the next one.
 func (s *State) heard(f *media.Frame) time.Duration {
-	if f.Track.Kind() != media.KindAudio || s.pcr == 0 || s.holeBefore(f) {
+	if f.Track.Kind() != media.KindAudio || s.pcr == 0 || s.pending || s.epoch != f.Set.Epoch {
 		return 0
 	}
-	return s.pcr + f.DTS + 1 - s.soundThen
-}
-
-// holeBefore reports whether a frame of sound does not follow the last one.
-func (s *State) holeBefore(f *media.Frame) bool {
-	return s.sound == 0 || f.DTS+1-s.sound > maxSoundStep
+	return f.DTS + 1 - s.ahead
 }
 
 // Glue appends packets without payload that let a reader whose state is s read
@@ -156,11 +151,8 @@ func Glue(dst []byte, s State, packets []byte) []byte {
 
 // Follow notes packets of the frame f, or tables alone, that were sent.
 func (s *State) Follow(p *Program, f *media.Frame, packets []byte) {
-	if f.Track.Kind() == media.KindAudio {
-		if s.holeBefore(f) {
-			s.soundThen = f.DTS + 1
-		}
-		s.sound = f.DTS + 1
+	if s.pending && f.Track.Kind() == media.KindAudio {
+		s.ahead, s.pending = max(0, f.DTS+1-s.pcr), false
 	}
 	for ; len(packets) >= packetSize; packets = packets[packetSize:] {
 		i := indexOf(uint16(packets[1]&0x1f)<<8 | uint16(packets[2]))
@@ -172,7 +164,8 @@ func (s *State) Follow(p *Program, f *media.Frame, packets []byte) {
 		}
 		if packets[3]&0x20 != 0 && packets[4] > 0 && packets[5]&0x10 != 0 {
 			ahead := diff33(readPCR(packets[6:]), stamp(f.DTS-delay))
-			s.pcr, s.soundThen, s.epoch = f.DTS+duration(ahead)+1, s.sound, f.Set.Epoch
+			s.pcr, s.epoch = f.DTS+duration(ahead)+1, f.Set.Epoch
+			s.pending = s.pending || f.Track.Kind() == media.KindVideo
 		}
 		if i == ofPMT {
 			s.psi, s.program = f.DTS+1, p
