@@ -12,7 +12,7 @@ import (
 	"github.com/miju-live/miju/stream"
 )
 
-// kind is the one wire form: a frame's packets, in one slice.
+// kind is the one wire form: a frame's packets in one slice, and their span.
 var kind = stream.NewWireKind()
 
 // Reader brings one viewer's packets. It belongs to one goroutine.
@@ -29,6 +29,7 @@ type Reader struct {
 	program *mpegts.Program
 	set     *media.TrackSet
 	begun   bool
+	build   func(*media.Frame) [][]byte // pack, made once for all frames
 	// err ends the reader once what came before it is read.
 	err error
 }
@@ -40,7 +41,9 @@ func NewReader(s *stream.Stream, wake time.Duration) (*Reader, error) {
 	if _, err := mpegts.NewProgram(s.Tracks()); err != nil {
 		return nil, err
 	}
-	return &Reader{reader: s.NewReader(stream.ReaderOptions{Wake: wake})}, nil
+	r := &Reader{reader: s.NewReader(stream.ReaderOptions{Wake: wake})}
+	r.build = r.pack
+	return r, nil
 }
 
 // Close ends the reader.
@@ -87,21 +90,27 @@ func (r *Reader) append(bufs [][]byte, e *stream.Entry) ([][]byte, error) {
 			r.program = p
 		}
 	}
-	shared := e.Wire(kind, func(f *media.Frame) [][]byte {
-		return [][]byte{mpegts.AppendFrame(nil, r.state, r.program, f)}
-	})[0]
+	wire := e.Wire(kind, r.build)
+	shared, span := wire[0], mpegts.Span(wire[1])
 	if len(shared) == 0 {
 		return bufs, nil
 	}
 	if !r.begun && !mpegts.BeginsWithTables(shared) || r.begun && r.state.Lacks(r.program, shared) {
 		own := mpegts.AppendTables(nil, r.state, r.program)
-		r.state.Follow(r.program, f, own)
+		r.state.Follow(r.program, f, mpegts.SpanOf(own))
 		bufs = append(bufs, own)
 	}
 	r.begun = true
-	if glue := mpegts.Glue(nil, r.state, shared); len(glue) > 0 {
+	if glue := mpegts.Glue(nil, &r.state, span); len(glue) > 0 {
 		bufs = append(bufs, glue)
 	}
-	r.state.Follow(r.program, f, shared)
+	r.state.Follow(r.program, f, span)
 	return append(bufs, shared), nil
+}
+
+// pack makes the packets of a frame to fit behind what the reader read, and
+// what sums them up for all.
+func (r *Reader) pack(f *media.Frame) [][]byte {
+	packets := mpegts.AppendFrame(nil, r.state, r.program, f)
+	return [][]byte{packets, mpegts.SpanOf(packets)}
 }

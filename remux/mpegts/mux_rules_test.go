@@ -24,7 +24,7 @@ func mux(t *testing.T, frames []media.Frame) (out []byte, w *walk) {
 			t.Fatal(err)
 		}
 		b := AppendFrame(nil, state, p, &frames[i])
-		state.Follow(p, &frames[i], b)
+		state.Follow(p, &frames[i], SpanOf(b))
 		w.read(t, b)
 		out = append(out, b...)
 	}

@@ -109,7 +109,7 @@ func TestWhatIsMuxedCanBeDemuxed(t *testing.T) {
 					}
 				}
 				b := AppendFrame(nil, state, program, &f)
-				state.Follow(program, &f, b)
+				state.Follow(program, &f, SpanOf(b))
 				w.read(t, b)
 				sent = append(sent, f)
 				if err := d.Write(b); err != nil {
@@ -183,7 +183,7 @@ func TestPTSBehindDTS(t *testing.T) {
 			t.Fatal(err)
 		}
 		b := AppendFrame(nil, state, p, &f)
-		state.Follow(p, &f, b)
+		state.Follow(p, &f, SpanOf(b))
 		if err := d.Write(b); err != nil {
 			t.Fatal(err)
 		}

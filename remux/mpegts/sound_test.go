@@ -91,7 +91,7 @@ func remux(t *testing.T, frames []media.Frame) []byte {
 	for i := range frames {
 		frames[i].Set = set
 		b := AppendFrame(nil, state, program, &frames[i])
-		state.Follow(program, &frames[i], b)
+		state.Follow(program, &frames[i], SpanOf(b))
 		w.read(t, b)
 		out = append(out, b...)
 	}
