@@ -6,7 +6,6 @@ import (
 
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/ac3"
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/eac3"
-	"github.com/bluenviron/mediacommon/v2/pkg/codecs/mpeg1audio"
 
 	"github.com/miju-live/miju/media"
 )
@@ -25,7 +24,11 @@ type soundParser struct {
 	current  *media.Track
 	// refused names what the stream turned out to hold, if that is not carried.
 	refused string
-	buf     []byte
+	// others counts headers of what is not carried, before the first frame.
+	others int
+	// synced says that the frames before are known to be some.
+	synced bool
+	buf    []byte
 
 	anchored bool
 	next     time.Duration
@@ -36,7 +39,7 @@ var _ parser = (*soundParser)(nil)
 
 func (s *soundParser) track() *media.Track { return s.current }
 
-func (s *soundParser) lost() { s.buf = s.buf[:0] }
+func (s *soundParser) lost() { s.buf, s.synced = s.buf[:0], false }
 
 // cut is a frame at the beginning of bytes: header bytes to leave out, then the
 // frame, of size bytes both together. A size of 0 says that more bytes are
@@ -46,22 +49,23 @@ type cut struct{ header, size int }
 func (s *soundParser) frames(dst []media.Frame, p *pes, st *Stats) []media.Frame {
 	begins := len(s.buf)
 	s.buf = append(s.buf, p.payload...)
-	pos, inSync := 0, true
+	pos, counted := 0, false
 	for pos < len(s.buf) && s.refused == "" {
 		rest := s.buf[pos:]
 		c := s.cut(rest)
-		if c.size < 0 || c.size > maxSoundFrame {
-			if inSync {
+		if c.size < 0 || c.size > maxSoundFrame || !s.synced && !s.follows(c, rest) {
+			if !counted {
 				st.Malformed++
-				inSync = false
+				counted = true
 			}
+			s.synced = false
 			pos++
 			continue
 		}
 		if c.size == 0 || c.size > len(rest) {
 			break
 		}
-		inSync = true
+		s.synced, counted = true, false
 		if p.timed && pos >= begins {
 			s.resync(duration(p.pts))
 			p.timed = false
@@ -75,6 +79,15 @@ func (s *soundParser) frames(dst []media.Frame, p *pes, st *Stats) []media.Frame
 		s.buf = s.buf[:0]
 	}
 	return dst
+}
+
+// follows reports whether another frame stands behind the one that c found, as
+// far as it is there to see: headers are found in coded sound too.
+func (s *soundParser) follows(c cut, b []byte) bool {
+	if c.size == 0 || c.size >= len(b) {
+		return true
+	}
+	return s.cut(b[c.size:]).size >= 0
 }
 
 // resync believes the encoder's time where the counted one is off.
@@ -181,27 +194,6 @@ func eac3Size(b []byte) int {
 		return -1
 	}
 	return info.FrameSize()
-}
-
-// cutMPEG finds a frame of MPEG audio. Layer III is carried, the others are not.
-func (s *soundParser) cutMPEG(b []byte) cut {
-	if len(b) < 4 {
-		return cut{}
-	}
-	if b[0] != 0xff || b[1]&0xe0 != 0xe0 {
-		return cut{size: -1}
-	}
-	var h mpeg1audio.FrameHeader
-	if err := h.Unmarshal(b); err != nil {
-		return cut{size: -1}
-	}
-	if h.Layer != 3 {
-		if s.current == nil {
-			s.refused = "MPEG audio of layer " + []string{"?", "I", "II"}[min(int(h.Layer), 2)]
-		}
-		return cut{size: -1}
-	}
-	return cut{size: h.FrameLen()}
 }
 
 // cutOpus finds an Opus packet behind its control header: eleven ones less the

@@ -128,6 +128,42 @@ func TestLayerIIIsRefusedByName(t *testing.T) {
 	}
 }
 
+// TestSoundFromItsMiddle: a stream that is joined inside of a frame begins with
+// the next one, though the rest looks like a frame too, of another layer at that.
+func TestSoundFromItsMiddle(t *testing.T) {
+	for _, c := range []struct{ clip, junk string }{
+		{"mp3.mp4", "\xff\xfd\x90\x64\xff\xfb\x90\x64\x00\x00\x00\x00"},
+		{"ac3.mp4", "\x0b\x77\x00\x00\x14\x40\x43\xe1\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"},
+		{"eac3.mp4", "\x0b\x77\x00\x10\x3f\x80\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"},
+		{"opus.mp4", "\x7f\xe0\x04\x00\x00\x00"},
+	} {
+		t.Run(c.clip, func(t *testing.T) {
+			_, frames, err := demux(transport(t, c.clip, "-c", "copy"), 1316)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := &soundParser{id: 2, codec: frames[0].Track.Codec, channels: 2}
+			var st Stats
+			var got []media.Frame
+			for i, f := range frames[:5] {
+				payload := payloadOf(&f)
+				if i == 0 {
+					payload = append([]byte(c.junk), payload...)
+				}
+				if i == 1 {
+					payload = append(payload, payloadOf(&frames[1])...)
+				}
+				got = p.frames(got, &pes{timed: true, pts: int64(i) * 3000, payload: payload}, &st)
+			}
+			// The first one has no time if it took the second PES packet to find it.
+			if untimed := int(st.Untimed); len(got)+untimed != 6 || untimed > 1 || p.refused != "" || st.Malformed == 0 ||
+				!bytes.Equal(got[0].Data, frames[untimed].Data) {
+				t.Errorf("%d frames, %+v, refused %q", len(got), st, p.refused)
+			}
+		})
+	}
+}
+
 // opusPacket is an Opus packet with its control header.
 func opusPacket(flags byte, more []byte, size int) []byte {
 	b := []byte{0x7f, 0xe0 | flags}
