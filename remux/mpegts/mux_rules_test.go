@@ -224,3 +224,46 @@ func TestAACThatADTSCannotSay(t *testing.T) {
 		}
 	}
 }
+
+// FuzzMux holds that frames of any bytes and times make whole packets whose
+// counters and clock are right, and that the Demuxer finds nothing broken there.
+func FuzzMux(f *testing.F) {
+	f.Add([]byte{0, 0, 0, 3, 0x65, 0x88, 0x80}, uint16(33), uint16(1), true)
+	f.Add(bytes.Repeat([]byte{0, 0, 0, 2, 0x41, 0x9a}, 60), uint16(90), uint16(4), true)
+	f.Add(bytes.Repeat([]byte{0x21}, 170), uint16(21), uint16(900), false)
+	f.Add([]byte{0, 0, 0, 0, 0, 0, 0, 1}, uint16(5000), uint16(0), true)
+	video, audio := mediatest.H264Track(1), mediatest.AACTrack(2)
+	set := &media.TrackSet{Tracks: []*media.Track{video, audio}}
+	p, err := NewProgram(set)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, data []byte, step, ahead uint16, both bool) {
+		var state State
+		var w walk
+		d := NewDemuxer()
+		packets := uint64(0)
+		for i := range 20 {
+			dts := time.Duration(i) * time.Duration(step) * time.Millisecond
+			frame := media.Frame{Track: video, Set: set, RandomAccess: i%4 == 0, DTS: dts, PTS: dts + time.Duration(ahead)*time.Millisecond, Data: data[min(i, len(data)):]}
+			if i%2 == 1 && both {
+				frame.Track, frame.RandomAccess, frame.PTS = audio, true, dts
+			}
+			b := AppendFrame(nil, state, p, &frame)
+			state.Follow(p, &frame, SpanOf(b))
+			w.read(t, b)
+			packets += uint64(len(b) / packetSize)
+			if err := d.Write(b); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i := 1; i < len(w.pcrs); i++ {
+			if w.pcrs[i] < w.pcrs[i-1] {
+				t.Fatalf("clock reference %d goes back", i)
+			}
+		}
+		if st := d.Stats(); st.Gaps > 0 || st.Corrupt > 0 || st.Discarded > 0 || st.SyncLosses > 0 || st.Untimed > 0 {
+			t.Fatalf("%+v", st)
+		}
+	})
+}
