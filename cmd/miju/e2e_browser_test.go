@@ -113,7 +113,7 @@ func TestWatchPageOutlivesItsEncoder(t *testing.T) {
 			live := s.stream(t, name)
 			var p playback
 			played := make(chan error, 1)
-			go func() { played <- runPage(t, &p, "play.mjs", s.url("/live/"+name+"?player="+engine), "30") }()
+			go func() { played <- runPage(t, &p, "play.mjs", s.url("/live/"+name+"?player="+engine), "22") }()
 			waitFor(t, "the page to play", func() bool { return live.Stats().Readers > 0 })
 			before := live.Stats().Frames
 			waitFor(t, "eight seconds of the stream", func() bool { return live.Stats().Frames > before+8*77 })
@@ -123,7 +123,7 @@ func TestWatchPageOutlivesItsEncoder(t *testing.T) {
 			if err := <-played; err != nil {
 				t.Fatal(err)
 			}
-			if !p.Started || len(p.Samples) < 20 || live.Stats().Resumed != 1 {
+			if !p.Started || len(p.Samples) < 15 || live.Stats().Resumed != 1 {
 				t.Fatalf("resumed %d times, %+v", live.Stats().Resumed, p)
 			}
 			last := p.Samples[len(p.Samples)-1]
