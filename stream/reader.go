@@ -56,11 +56,11 @@ type Reader struct {
 // be closed.
 func (s *Stream) NewReader(o ReaderOptions) *Reader {
 	r := &Reader{stream: s, log: &s.log, options: o}
-	s.readers.Add(1)
 	l := r.log
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	r.seek(l.set.Load())
+	s.readers.Add(1) // when its place is found: who sees it counted may write on
 	return r
 }
 

@@ -221,6 +221,9 @@ func (m *Muxer) changed() bool {
 // listable reports whether a first playlist may go out: every rendition has a
 // whole segment, or the lead has two and the others are not waited for.
 func (m *Muxer) listable() bool {
+	if len(m.cuts) == 0 {
+		return false // not a frame came, or the end before the first random access point
+	}
 	if m.window != nil || m.ended {
 		return slices.ContainsFunc(m.segmenters, (*segmenter).listable)
 	}

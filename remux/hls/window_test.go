@@ -2,6 +2,7 @@ package hls_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -177,5 +178,29 @@ func BenchmarkMuxer(b *testing.B) {
 			m.Window()
 		}
 		i++
+	}
+}
+
+// TestNothingToOffer: streams that end before anything could be packaged have
+// no window, and say so instead of panicking.
+func TestNothingToOffer(t *testing.T) {
+	all := frames(both(), time.Second)
+	for _, c := range []struct {
+		name   string
+		frames []media.Frame
+	}{
+		{"no frame", nil},
+		{"no random access point", all[2:20]},
+		{"only sound of a stream with pictures", without(slices.Clone(all), media.KindVideo, 0, time.Hour)},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := hls.NewMuxer(config)
+			for _, f := range c.frames {
+				m.Write(&f)
+			}
+			if m.Window() != nil || m.Close() || m.Window() != nil || m.Next() != config.First {
+				t.Errorf("%+v", m.Next())
+			}
+		})
 	}
 }
