@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"slices"
 	"time"
 
 	"github.com/miju-live/miju/media"
@@ -48,22 +49,24 @@ func (s *sound) at() time.Duration {
 // lag is how far the sound is behind the picture when all is well.
 func (s *sound) lag() time.Duration { return min(max(0, -s.ahead.value), maxLag) }
 
-// promise adds the sound that the encoder announced and of which nothing has
-// come to the tracks of begin, if silence can take its place. Where there is
-// other sound no player waits for it, and encoders exist that announce tracks
-// under wrong numbers.
+// promise announces what the encoder has announced and nothing of which has
+// come. Sound joins the tracks of begin if silence can take its place. Where
+// there is another track of the kind no player waits for it, and encoders exist
+// that announce tracks under wrong numbers.
 func (t *timeline) promise(tracks []*media.Track) {
 	for _, p := range tracks {
-		if p.Codec != media.AAC || t.set.First(media.KindAudio) != nil {
+		if t.set.Announced(p.Kind()) != nil {
 			continue
 		}
-		track, err := media.NewSilentAACTrack(p.ID, p.SampleRate, p.Channels)
-		if err != nil {
+		if track, err := media.NewSilentAACTrack(p.ID, p.SampleRate, p.Channels); err == nil && p.Codec == media.AAC {
+			l := t.lane(track)
+			l.sound.promised = true
+			t.adopt(l, track)
 			continue
 		}
-		l := t.lane(track)
-		l.sound.promised = true
-		t.adopt(l, track)
+		set := *t.set
+		set.Promised = append(slices.Clone(set.Promised), p)
+		t.set = &set
 	}
 }
 

@@ -156,3 +156,37 @@ func TestStillScreenWithoutSound(t *testing.T) {
 		}
 	}
 }
+
+// TestPromisedPicturesAreAnnounced says what viewers are told of pictures that
+// the encoder has announced: until they come, or for ten seconds.
+func TestPromisedPicturesAreAnnounced(t *testing.T) {
+	for _, c := range []struct {
+		name           string
+		pictures       int // come then, in ms
+		at             int // in ms
+		video, promise bool
+	}{
+		{"before they come", 4000, 3000, false, true},
+		{"when they have come", 4000, 4100, true, false},
+		{"when they do not come", 20000, 9000, false, true},
+		{"when they do not come for long", 20000, 11000, false, false},
+		{"when they come after all", 20000, 20100, true, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRun(t)
+			f := in{audio, 0, 0, 0}.frame()
+			r.begin([]media.Frame{f}, []*media.Track{audio}, nil, 0)
+			r.promise([]*media.Track{{ID: 1, Codec: media.H264}})
+			for at := 0; at <= c.at; at += 100 {
+				r.write(in{audio, at, at, at}.frame())
+				if at >= c.pictures {
+					r.write(in{video, at, at, at}.frame())
+				}
+			}
+			set := r.frames[len(r.frames)-1].Set
+			if announced := set.Announced(media.KindVideo); (set.First(media.KindVideo) != nil) != c.video || (len(set.Promised) > 0) != c.promise || (announced != nil) != (c.video || c.promise) {
+				t.Errorf("%+v", set)
+			}
+		})
+	}
+}

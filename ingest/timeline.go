@@ -14,6 +14,9 @@ const (
 	// maxSeek bounds how long pictures of a resumed stream are left out for
 	// want of a random access point: some encoders never send one.
 	maxSeek = 10 * time.Second
+	// maxPromise is how long a promised track is announced to viewers: some
+	// encoders announce what they never send, and players may wait for it.
+	maxPromise = 10 * time.Second
 )
 
 // timeline turns a publisher's time into stream time: from zero on, or on from
@@ -202,6 +205,11 @@ func (t *timeline) write(f media.Frame) {
 		return
 	}
 	t.place(l, &f)
+	if len(t.set.Promised) > 0 && f.DTS-t.floor > maxPromise {
+		set := *t.set
+		set.Promised = nil
+		t.set = &set
+	}
 	if t.clock.observe(f.DTS, f.Arrival) {
 		set := *t.set
 		set.Anchor = t.clock.anchor()
@@ -268,6 +276,7 @@ func withTrack(s *media.TrackSet, track *media.Track) *media.TrackSet {
 	}
 	set.Tracks = append(set.Tracks, track)
 	slices.SortFunc(set.Tracks, byID)
+	set.Promised = slices.DeleteFunc(slices.Clone(s.Promised), func(t *media.Track) bool { return t.Kind() == track.Kind() })
 	return &set
 }
 

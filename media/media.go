@@ -137,6 +137,10 @@ type TrackSet struct {
 	Epoch uint64
 	// Tracks are ordered by ID.
 	Tracks []*Track
+	// Promised are tracks that the encoder announced and has not sent yet: they
+	// have an ID and a codec, and no Config. Of a kind that is in Tracks there is
+	// none.
+	Promised []*Track
 	// Anchor is the clock of this epoch.
 	Anchor Anchor
 }
@@ -153,6 +157,15 @@ func (s *TrackSet) First(k Kind) *Track {
 		}
 	}
 	return nil
+}
+
+// Announced returns the default track of a kind, or the one that is promised
+// instead, nil if there is neither. It may be called on a nil set.
+func (s *TrackSet) Announced(k Kind) *Track {
+	if t := s.First(k); t != nil || s == nil {
+		return t
+	}
+	return (&TrackSet{Tracks: s.Promised}).First(k)
 }
 
 // Lookup returns the track with this ID, nil if there is none. It may be

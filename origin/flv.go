@@ -126,6 +126,8 @@ func (v *flvViewer) append(e *stream.Entry) {
 	case sent == nil: // data
 	case *sent == nil: // a kind that the header did not announce
 		return
+	case !flv.Follows(*sent, f):
+		return
 	case *sent != f.Track:
 		if !bytes.Equal((*sent).Config, f.Track.Config) {
 			v.bufs = append(v.bufs, v.framing.wrap(flv.AppendSequenceHeader(nil, f.Track, f.DTS, v.packing))...)
@@ -136,12 +138,13 @@ func (v *flvViewer) append(e *stream.Entry) {
 }
 
 // first returns the track of a kind that the answer begins with: that of its
-// first frame, or one that joined the stream since, for it will come.
+// first frame, or one that joined the stream since or that the encoder has
+// promised, for it will come.
 func (v *flvViewer) first(f *media.Frame, k media.Kind) *media.Track {
 	if t := f.Set.First(k); t != nil {
 		return t
 	}
-	return v.stream.Tracks().First(k)
+	return v.stream.Tracks().Announced(k)
 }
 
 func (v *flvViewer) sent(k media.Kind) **media.Track {

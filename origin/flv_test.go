@@ -297,6 +297,30 @@ func TestSequenceHeaderComesAgainOnlyWhenItChanged(t *testing.T) {
 	}
 }
 
+// TestPromisedPicturesReachWhoWaits: a viewer of sound is told of the pictures
+// that the encoder has announced, and gets them from where they can be decoded.
+func TestPromisedPicturesReachWhoWaits(t *testing.T) {
+	s := newSite(t)
+	sound := &mediatest.Source{Audio: mediatest.AACTrack(2)}
+	f := sound.Next()
+	f.Set = &media.TrackSet{Tracks: f.Set.Tracks, Promised: []*media.Track{{ID: 1, Codec: media.H264}}}
+	s.pub.Write(f)
+	_, body := s.open(t, "/live/x.flv")
+	if head, err := body.Peek(5); err != nil || head[4] != 5 {
+		t.Fatalf("the header is % x (%v), want sound and pictures", head, err)
+	}
+	r := flv.NewReader(body)
+	if got, want := fmt.Sprint(tags(t, r, 3)), "[18:02 00 8:af 00 8:af 01]"; got != want {
+		t.Errorf("tags %s, want %s", got, want)
+	}
+	both := &mediatest.Source{Video: mediatest.H264Track(1), GOP: 3}
+	both.Next()
+	s.write(both, 3) // two that nothing comes before, one random access point
+	if got, want := fmt.Sprint(tags(t, r, 2)), "[9:17 00 9:17 01]"; got != want {
+		t.Errorf("tags %s, want %s", got, want)
+	}
+}
+
 func TestStuckViewerIsDisconnected(t *testing.T) {
 	s := newSite(t, func(c *Config) { c.WriteTimeout = time.Second })
 	source := &mediatest.Source{Video: mediatest.H264Track(1), GOP: 10, FrameBytes: 1 << 20}

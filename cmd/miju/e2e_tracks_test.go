@@ -4,7 +4,11 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
+
+	"github.com/miju-live/miju/media"
+	"github.com/miju-live/miju/remux/flv"
 )
 
 // TestWatchPagePlaysWithoutSound has hls.js and mpegts.js play encoders whose
@@ -63,4 +67,60 @@ func (s *testServer) playWithoutSound(t *testing.T, name, engine string, sound [
 	}
 	p.Stalls = max(0, p.Stalls-1)
 	return p.problem(engine)
+}
+
+// TestPromisedPicturesComeLate: the viewers of an encoder that announces
+// pictures and begins with sound get the pictures when they come.
+func TestPromisedPicturesComeLate(t *testing.T) {
+	s := start(t)
+	for try := range 3 { // the promise lapses after ten seconds, which a busy machine may take for the viewers
+		if s.playLatePictures(t, fmt.Sprintf("late-%d", try)) {
+			return
+		}
+	}
+	t.Error("the viewers never came in time")
+}
+
+// playLatePictures returns false if the viewers came after the pictures.
+func (s *testServer) playLatePictures(t *testing.T, name string) bool {
+	var header tag
+	var pictures atomic.Bool
+	stop := s.publishTags(t, name, clipTags(t, "h264-aac.flv"), func(g tag) []tag {
+		switch {
+		case g.typ == flv.TypeVideo && g.header():
+			header = g
+			return nil
+		case g.typ == flv.TypeVideo && !pictures.Load():
+			return nil
+		case g.typ == flv.TypeVideo && header.body != nil:
+			first := header
+			first.ts = g.ts
+			header.body = nil
+			return []tag{first, g}
+		}
+		return []tag{g}
+	})
+	s.waitLive(t, name)
+	watchers := []watcher{
+		probeToEnd(t, "HTTP-FLV", s.url("/live/"+name+".flv")),
+		probeToEnd(t, "RTMP", s.rtmpURL(name)),
+		probeToEnd(t, "HTTP-TS", s.url("/live/"+name+".ts")),
+		webSocketToEnd(t, s, "/live/"+name+".flv"),
+	}
+	live := s.stream(t, name)
+	waitFor(t, "the viewers", func() bool { return live.Stats().Readers == int64(len(watchers)) })
+	before := live.Stats().Frames
+	waitFor(t, "a second of sound", func() bool { return live.Stats().Frames > before+47 })
+	inTime := len(live.Tracks().Promised) > 0
+	pictures.Store(true)
+	waitFor(t, "the pictures", func() bool { return live.Tracks().First(media.KindVideo) != nil })
+	before = live.Stats().Frames
+	waitFor(t, "five seconds of both", func() bool { return live.Stats().Frames > before+5*77 })
+	stop()
+	if inTime {
+		for _, w := range watchers {
+			w.check(t, "video audio", 60)
+		}
+	}
+	return inTime
 }

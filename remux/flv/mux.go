@@ -21,6 +21,13 @@ func AppendFileHeader(dst []byte, video, audio bool) []byte {
 	return append(dst, 'F', 'L', 'V', 1, flags, 0, 0, 0, 9, 0, 0, 0, 0)
 }
 
+// Follows reports whether f can be sent to who was told of sent last, as its
+// track's kind: the first picture of a promised track must be a random access
+// point.
+func Follows(sent *media.Track, f *media.Frame) bool {
+	return len(sent.Config) > 0 || f.RandomAccess || f.Track.Kind() != media.KindVideo
+}
+
 // AppendSequenceHeader appends the whole tag that carries t's configuration
 // record, trailer included. It appends nothing where AppendSequenceBody does.
 func AppendSequenceHeader(dst []byte, t *media.Track, dts time.Duration, p Packing) []byte {
@@ -30,13 +37,16 @@ func AppendSequenceHeader(dst []byte, t *media.Track, dts time.Duration, p Packi
 // AppendSequenceBody appends the body of the tag or message that carries t's
 // configuration record: the sequence header of H.264, H.265 and AAC (E.4.3.1,
 // E.4.2.1), SequenceStart of Enhanced RTMP for the others. It appends nothing
-// for codecs whose frames say it all (AC-3, E-AC-3, MP3) and for script data.
+// for codecs whose frames say it all (AC-3, E-AC-3, MP3), for script data and
+// for a track that is only promised.
 //
 // FLAC's is the bare STREAMINFO block: the standard wants the magic and the
 // block's header before it, but no writer puts them there, and not every reader
 // knows them.
 func AppendSequenceBody(dst []byte, t *media.Track, p Packing) []byte {
 	switch f := formOf(t, p); {
+	case len(t.Config) == 0:
+		return dst
 	case t.Codec == media.AC3 || t.Codec == media.EAC3 || t.Codec == media.MP3:
 		return dst
 	case t.Codec == media.AAC:

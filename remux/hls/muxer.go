@@ -130,6 +130,11 @@ func (m *Muxer) Write(f *media.Frame) bool {
 		m.write(f)
 		return m.changed()
 	}
+	if f.Set.First(media.KindVideo) == nil && f.Set.Announced(media.KindVideo) != nil {
+		// Players of what begins as sound alone would not see the pictures come.
+		m.stats.Dropped++
+		return false
+	}
 	lead := f.Track.Kind() == leadKind(f.Set)
 	if len(m.start) == 0 && !(lead && f.RandomAccess) {
 		m.stats.Dropped++

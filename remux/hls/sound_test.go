@@ -6,7 +6,9 @@ import (
 	"time"
 
 	"github.com/miju-live/miju/media"
+	"github.com/miju-live/miju/media/mediatest"
 	"github.com/miju-live/miju/remux/hls"
+	"github.com/miju-live/miju/remux/hls/hlstest"
 )
 
 // shifted has the sound come later than its time says, or if by is less than
@@ -54,5 +56,32 @@ func TestSoundApartFromThePicture(t *testing.T) {
 				t.Errorf("%d of %d frames, %+v", n, len(all), st)
 			}
 		})
+	}
+}
+
+// TestPromisedPicturesAreWaitedFor: a stream that begins with sound alone has
+// no playlist while its pictures are about to come.
+func TestPromisedPicturesAreWaitedFor(t *testing.T) {
+	waiting := &media.TrackSet{Tracks: []*media.Track{mediatest.AACTrack(2)}, Promised: []*media.Track{{ID: 1, Codec: media.H264}}}
+	m := hls.NewMuxer(config)
+	for _, f := range frames(both(), 30*time.Second) {
+		if f.DTS < 8*time.Second {
+			if f.Track.Kind() == media.KindVideo {
+				continue
+			}
+			f.Set, f.Track = waiting, waiting.Tracks[0]
+		}
+		if m.Write(&f) && f.DTS < 8*time.Second {
+			t.Fatal("sound alone")
+		}
+	}
+	for _, name := range []string{"video", "audio"} {
+		r := m.Window().Rendition(name)
+		if r == nil {
+			t.Fatal("no ", name)
+		}
+		if l, err := hlstest.Parse(r.Playlist()); err != nil || l.DiscontinuitySequence != config.First.Discontinuity || l.Segments[0].Number != config.First.Segment {
+			t.Errorf("%v\n%s", err, r.Playlist())
+		}
 	}
 }

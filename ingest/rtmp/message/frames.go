@@ -73,8 +73,8 @@ const (
 )
 
 // Announcer says which messages must come before a frame: metadata before the
-// first, a sequence header before the first of a changed track. What was not
-// there at the first frame stays out.
+// first, a sequence header before the first of a changed track. What was neither
+// there nor promised at the first frame stays out.
 type Announcer struct {
 	// Packing is the form of H.265.
 	Packing flv.Packing
@@ -97,7 +97,7 @@ func (a *Announcer) Before(f *media.Frame) (all []chunk.Message, ok bool) {
 	}
 	switch sent := a.sent(f.Track.Kind()); {
 	case sent == nil: // data
-	case *sent == nil:
+	case *sent == nil || !flv.Follows(*sent, f):
 		return all, false
 	case *sent != f.Track:
 		all = a.appendHeaders(all, *sent, f.Track, f.DTS)
@@ -117,7 +117,7 @@ func (a *Announcer) sent(k media.Kind) **media.Track {
 }
 
 func (a *Announcer) begin(f *media.Frame) (all []chunk.Message) {
-	a.video, a.audio = f.Set.First(media.KindVideo), f.Set.First(media.KindAudio)
+	a.video, a.audio = f.Set.Announced(media.KindVideo), f.Set.Announced(media.KindAudio)
 	var tracks []*media.Track
 	for _, t := range []*media.Track{a.video, a.audio} {
 		if t != nil && flv.Carries(t.Codec) {

@@ -267,6 +267,15 @@ func TestAnnouncer(t *testing.T) {
 		t.Errorf("%+v", all)
 	}
 	expect(first, "-") // pictures were not there at the first frame
+
+	a = Announcer{}
+	sound.Set = &media.TrackSet{Tracks: sound.Set.Tracks, Promised: []*media.Track{{ID: 1, Codec: media.H264}}}
+	expect(sound, "8 8 ")
+	inside := first
+	inside.RandomAccess = false
+	expect(inside, "-")
+	expect(first, "9 ")
+	expect(inside, "")
 }
 
 // A frame's message and its data are the body of its FLV tag.
