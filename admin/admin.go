@@ -67,6 +67,10 @@ type Transport struct {
 	Lost           uint64  `json:"lost"`
 	Retransmitted  uint64  `json:"retransmitted"`
 	Dropped        uint64  `json:"dropped"`
+	// Faults counts by kind what was wrong with the MPEG-TS inside, Ignored
+	// names the elementary streams that are not carried.
+	Faults  map[string]uint64 `json:"faults,omitempty"`
+	Ignored []string          `json:"ignored,omitempty"`
 }
 
 // EndedPublisher is a publisher's connection that is over.

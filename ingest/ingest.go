@@ -124,4 +124,8 @@ type Transport struct {
 	// Packets were received (or sent, of a player), Lost were missing at
 	// first, Retransmitted came (or went) again, Dropped never came in time.
 	Packets, Lost, Retransmitted, Dropped uint64
+	// Faults counts by kind what was wrong with the container inside. Ignored
+	// names what it holds and nobody carries.
+	Faults  map[string]uint64
+	Ignored []string
 }

@@ -273,6 +273,7 @@ func (s *server) publisher(key streamkey.Key) *admin.Publisher {
 		a.Transport = &admin.Transport{
 			LatencyMillis: millis(t.Latency), RTTMillis: millis(t.RTT), BufferedMillis: millis(t.Buffered),
 			Packets: t.Packets, Lost: t.Lost, Retransmitted: t.Retransmitted, Dropped: t.Dropped,
+			Faults: t.Faults, Ignored: t.Ignored,
 		}
 	}
 	for r, n := range p.Repairs {

@@ -38,6 +38,7 @@ type conn struct {
 	mtu      uint32
 	demuxer  *mpegts.Demuxer
 	figures  figures
+	contents atomic.Pointer[contents]
 	// arrival is when the newest packet came.
 	arrival time.Time
 	// peerEnded says that the peer ended the connection itself.
@@ -151,6 +152,7 @@ func (c *conn) ReadFrame() (media.Frame, error) {
 		c.figures.delivered(p.Header())
 		err = c.demuxer.Write(p.Data())
 		p.Decommission()
+		c.noteContents()
 		if err != nil {
 			return media.Frame{}, demuxError(err)
 		}

@@ -1,6 +1,7 @@
 package srt
 
 import (
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 
 	"github.com/miju-live/miju/auth"
 	"github.com/miju-live/miju/ingest"
+	"github.com/miju-live/miju/remux/mpegts"
 )
 
 // figures count what gosrt counts wrong: its own loss counts a gap of n
@@ -60,6 +62,22 @@ func (f *figures) delivered(h *packet.PacketHeader) {
 	f.time = h.PktTsbpdTime
 }
 
+// contents is what the demuxer says of the transport stream.
+type contents struct {
+	stats   mpegts.Stats
+	ignored []string
+}
+
+// noteContents has what the demuxer says at hand for Transport, if it is news.
+func (c *conn) noteContents() {
+	now := contents{c.demuxer.Stats(), c.demuxer.Ignored()}
+	now.stats.Packets = 0 // no news
+	if last := c.contents.Load(); last == nil || now.stats != last.stats || !slices.Equal(now.ignored, last.ignored) {
+		news := now
+		c.contents.Store(&news)
+	}
+}
+
 // noRTT is what gosrt says before the first measurement, in milliseconds.
 const noRTT = 100
 
@@ -90,5 +108,8 @@ func (c *conn) Transport() ingest.Transport {
 	t.Packets, t.Retransmitted = st.Accumulated.PktRecvUnique, st.Accumulated.PktRecvRetrans
 	t.Dropped = c.figures.dropped.Load()
 	t.Lost = c.figures.recovered.Load() + t.Dropped
+	if inside := c.contents.Load(); inside != nil {
+		t.Faults, t.Ignored = inside.stats.Faults(), inside.ignored
+	}
 	return t
 }

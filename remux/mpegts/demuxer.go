@@ -5,6 +5,7 @@ package mpegts
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -54,6 +55,17 @@ type Stats struct {
 	// Malformed counts access units, ADTS headers and parameter sets that
 	// broke their syntax.
 	Malformed uint64
+}
+
+// Faults returns the counts of what was wrong that are not zero, by name.
+func (s Stats) Faults() map[string]uint64 {
+	faults := map[string]uint64{
+		"skipped_bytes": s.Skipped, "sync_losses": s.SyncLosses, "corrupt_packets": s.Corrupt, "scrambled_packets": s.Scrambled,
+		"duplicate_packets": s.Duplicates, "continuity_gaps": s.Gaps, "discarded_pes": s.Discarded, "bad_sections": s.BadSections,
+		"untimed": s.Untimed, "malformed": s.Malformed,
+	}
+	maps.DeleteFunc(faults, func(_ string, n uint64) bool { return n == 0 })
+	return faults
 }
 
 // parser makes frames of the PES packets of one elementary stream.
@@ -180,7 +192,8 @@ func (d *Demuxer) Promised() (tracks []*media.Track) {
 
 // Ignored names the elementary streams of the program that are not carried,
 // such as "AC-3 audio (0x81)".
-func (d *Demuxer) Ignored() []string { return slices.Clone(d.ignored) }
+// They must not be changed.
+func (d *Demuxer) Ignored() []string { return slices.Clip(d.ignored) }
 
 // Stats returns the counts so far.
 func (d *Demuxer) Stats() Stats { return d.stats }
