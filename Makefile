@@ -48,6 +48,8 @@ fuzz:
 # What takes longer than a gate may.
 soak: tools web
 	MIJU_SOAK=1 $(GO) test -race -timeout 60m -run 'Soak|WithoutSound' -v ./cmd/miju
+	MIJU_SOAK=1 $(GO) test -race -timeout 60m -run Churn -v ./ingest/rtmp ./ingest/srt
+	MIJU_SOAK=1 $(GO) test -timeout 60m -run ThirtyDays -v ./ingest
 
 bench:
 	$(GO) test -run xxx -bench . -benchmem ./...
