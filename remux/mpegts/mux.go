@@ -105,11 +105,16 @@ func (w *writer) between(index int, from, to time.Duration) {
 }
 
 // reference appends a packet that holds a clock reference only. Its counter
-// does not count (2.4.3.3).
+// does not count (2.4.3.3): it is that of the packet before, or what would come
+// before the first.
 func (w *writer) reference(index int, dts time.Duration) {
 	at := len(w.dst)
 	pid := pidOf[index]
-	w.dst = append(w.dst, syncByte, byte(pid>>8), byte(pid), 0x20|w.state.counters[index].value, packetSize-5, 0x10)
+	counter := byte(0x0f)
+	if c := w.state.counters[index]; c.seen {
+		counter = c.value
+	}
+	w.dst = append(w.dst, syncByte, byte(pid>>8), byte(pid), 0x20|counter, packetSize-5, 0x10)
 	w.dst = appendPCR(w.dst, dts)
 	for len(w.dst) < at+packetSize {
 		w.dst = append(w.dst, 0xff)

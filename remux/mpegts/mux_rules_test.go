@@ -90,6 +90,52 @@ func TestHoleInTheSound(t *testing.T) {
 	w.checkPCRs(t)
 }
 
+// TestReferenceBeforeTheFirstPicture: where pictures join sound, clock references
+// on their PID may come before the first of them, and count as little as others.
+func TestReferenceBeforeTheFirstPicture(t *testing.T) {
+	video, audio := mediatest.H264Track(1), mediatest.AACTrack(2)
+	alone := &media.TrackSet{Tracks: []*media.Track{audio}}
+	frames := synthetic(&mediatest.Source{Video: video, Audio: audio}, 300, 0)
+	frames = slices.DeleteFunc(frames, func(f media.Frame) bool {
+		return f.Track.Kind() == media.KindVideo && f.DTS < 1500*time.Millisecond
+	})
+	for i := range frames {
+		if frames[i].DTS < time.Second {
+			frames[i].Set = alone
+		}
+	}
+	_, w := mux(t, frames)
+	w.checkPCRs(t)
+}
+
+// TestReferencesOfAnother: a reader that lagged reads sound that was packed for
+// one with other counters, with clock references on the PID of pictures that have
+// stopped.
+func TestReferencesOfAnother(t *testing.T) {
+	frames := synthetic(&mediatest.Source{Video: mediatest.H264Track(1), Audio: mediatest.AACTrack(2)}, 300, 0)
+	p, err := NewProgram(frames[0].Set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var maker, lagging State
+	var w walk
+	for i := range frames {
+		f := &frames[i]
+		if f.Track.Kind() == media.KindVideo && f.DTS > time.Second {
+			continue
+		}
+		b := AppendFrame(nil, maker, p, f)
+		span := SpanOf(b)
+		maker.Follow(p, f, span)
+		if f.DTS > 500*time.Millisecond && f.DTS < 1300*time.Millisecond {
+			continue
+		}
+		w.read(t, Glue(nil, &lagging, span))
+		w.read(t, b)
+		lagging.Follow(p, f, span)
+	}
+}
+
 // TestPauseAndNewEpoch: an encoder comes back after five seconds. The clock goes
 // on, and the first reference says that it did not run meanwhile.
 func TestPauseAndNewEpoch(t *testing.T) {

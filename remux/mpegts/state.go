@@ -22,7 +22,7 @@ type State struct {
 	epoch   uint64
 }
 
-// counter is the continuity counter of the last packet with a payload.
+// counter is the continuity counter of the last packet.
 type counter struct {
 	seen  bool
 	value uint8
@@ -71,9 +71,9 @@ func (s *State) heard(f *media.Frame) time.Duration {
 
 // Span sums up the packets of a frame, or tables alone: what a reader must know
 // of them to go on behind them. Readers share it as they share the packets, and
-// need not walk through these. It has for each PID of a State the counters of
-// its first and its last packet with a payload, both with spanSeen, then the
-// last clock reference behind spanSeen.
+// need not walk through these. It has for each PID of a State the counter that
+// its first packet has, or would have with a payload, and that of its last, both
+// with spanSeen, then the last clock reference behind spanSeen.
 type Span []byte
 
 const (
@@ -90,12 +90,13 @@ func SpanOf(packets []byte) Span {
 		if i < 0 {
 			continue
 		}
-		if packets[3]&0x10 != 0 {
-			counter := spanSeen | packets[3]&0x0f
-			if span[2*i] == 0 {
-				span[2*i] = counter
+		counter := packets[3] & 0x0f
+		span[2*i+1] = spanSeen | counter
+		if span[2*i] == 0 {
+			if packets[3]&0x10 == 0 { // repeats the counter before it
+				counter = (counter + 1) & 0x0f
 			}
-			span[2*i+1] = counter
+			span[2*i] = spanSeen | counter
 		}
 		if packets[3]&0x20 != 0 && packets[4] > 0 && packets[5]&0x10 != 0 {
 			span[spanPCR] = spanSeen
