@@ -35,6 +35,10 @@ type bounds struct {
 	// 50 Mbit/s at the largest latency. A peer's own timestamps decide how
 	// long they wait, and may say an hour.
 	buffered uint64
+	// waiting is how many packets may wait, which hold memory though they be
+	// empty, and are looked at a hundred times a second: a third more than
+	// those 50 Mbit/s are in packets of the usual size.
+	waiting uint64
 	// unread is for how long a player may take nothing of what is sent. gosrt
 	// keeps it for about a second longer than the latency and then drops it.
 	unread time.Duration
@@ -45,7 +49,7 @@ type bounds struct {
 	interval time.Duration
 }
 
-var defaultBounds = bounds{decision: 2500 * time.Millisecond, silence: 5 * time.Second, buffered: 64 << 20, unread: 5 * time.Second, narrow: 10 * time.Second, interval: time.Second}
+var defaultBounds = bounds{decision: 2500 * time.Millisecond, silence: 5 * time.Second, buffered: 64 << 20, waiting: 64 << 10, unread: 5 * time.Second, narrow: 10 * time.Second, interval: time.Second}
 
 var (
 	errNoPassphrase  = fmt.Errorf("%w: the caller does not encrypt, and must", auth.ErrDenied)
@@ -143,6 +147,8 @@ func (c *conn) look(admitted time.Time) {
 	switch {
 	case st.Instantaneous.ByteRecvBuf > b.buffered:
 		c.fail(fmt.Errorf("%w: %d MiB wait for a time that is far away", ingest.ErrTooLarge, st.Instantaneous.ByteRecvBuf>>20))
+	case st.Instantaneous.PktRecvBuf > b.waiting:
+		c.fail(fmt.Errorf("%w: %d packets wait for a time that is far away", ingest.ErrTooLarge, st.Instantaneous.PktRecvBuf))
 	case c.action != auth.Play && st.Accumulated.PktRecv == 0 && time.Since(admitted) >= b.silence:
 		c.fail(errNoData)
 	default:

@@ -3,6 +3,7 @@ package srt
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -109,15 +110,20 @@ func TestAnswerLost(t *testing.T) {
 }
 
 // TestFarFuture holds that a peer cannot fill the memory with packets whose
-// time never comes.
+// time never comes, though they be empty.
 func TestFarFuture(t *testing.T) {
-	l := listen(t)
-	l.bounds.interval, l.bounds.buffered = 20*time.Millisecond, 1<<20
-	caller, c := call(t, l, "publish:live/alice", 0)
-	b := make([]byte, payloadSize)
-	defer every(time.Millisecond, func() { caller.Send(b, 30*time.Minute) })()
-	if _, err := c.ReadFrame(); !errors.Is(err, ingest.ErrTooLarge) {
-		t.Error(err)
+	for _, size := range []int{payloadSize, 0} {
+		t.Run(fmt.Sprint(size, " bytes"), func(t *testing.T) {
+			l := listen(t)
+			l.bounds.interval, l.bounds.buffered, l.bounds.waiting = 20*time.Millisecond, 1<<20, 1<<10
+			caller, c := call(t, l, "publish:live/alice", 0)
+			c.SetReadDeadline(time.Now().Add(time.Minute))
+			b := make([]byte, size)
+			defer every(time.Millisecond, func() { caller.Send(b, 30*time.Minute) })()
+			if _, err := c.ReadFrame(); !errors.Is(err, ingest.ErrTooLarge) {
+				t.Error(err)
+			}
+		})
 	}
 }
 
