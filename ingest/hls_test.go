@@ -36,7 +36,7 @@ func TestHLSOfTracksThatAreMissing(t *testing.T) {
 		{"sound comes unannounced after 20 s", clip(40, 0, 0, 20*time.Second), both[:1], nil, 1, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			m := hls.NewMuxer(hls.Config{Segment: 2 * time.Second, Part: 200 * time.Millisecond, Window: time.Hour})
+			m := hls.NewMuxer(hls.Config{Segment: 2 * time.Second, StartWait: 4 * time.Second, Part: 200 * time.Millisecond, Window: time.Hour})
 			walkers := map[string]*hlstest.Walker{}
 			look := func() {
 				for _, r := range m.Window().Renditions() {

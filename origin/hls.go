@@ -2,6 +2,7 @@ package origin
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"net/http"
 	"sync"
@@ -17,15 +18,27 @@ import (
 
 // HLSConfig rules how streams are packaged for HLS.
 type HLSConfig struct {
-	Segment time.Duration `flag:"hls-segment" group:"HLS" help:"least duration of a segment; it ends at the next random access point, and the target duration is twice this" min:"1s" max:"10s"`
-	Part    time.Duration `flag:"hls-part" group:"HLS" help:"duration of a part, rounded up to whole frames: shorter is less latency and more requests" min:"100ms" max:"1s"`
-	Window  time.Duration `flag:"hls-window" group:"HLS" help:"how much of a stream its playlists list; at least six target durations" min:"10s" max:"10m"`
-	Always  bool          `flag:"hls-always" group:"HLS" help:"package every stream from its start, not from its first HLS viewer on"`
+	Segment   time.Duration `flag:"hls-segment" group:"HLS" help:"least duration of a segment; it ends at the next random access point, and the target duration is twice this" min:"1s" max:"10s"`
+	StartWait time.Duration `flag:"hls-start-wait" group:"HLS" help:"if the second random access point of a stream does not come within this, its target duration is 10s" min:"1s" max:"10s"`
+	Part      time.Duration `flag:"hls-part" group:"HLS" help:"duration of a part, rounded up to whole frames: shorter is less latency and more requests; 0 turns parts off, else 100ms at least" min:"0s" max:"1s"`
+	Window    time.Duration `flag:"hls-window" group:"HLS" help:"how much of a stream its playlists list; at least six target durations" min:"10s" max:"10m"`
+	Always    bool          `flag:"hls-always" group:"HLS" help:"package every stream from its start, not from its first HLS viewer on"`
+}
+
+// minPart is the least --hls-part: under it requests cost more than they give.
+const minPart = 100 * time.Millisecond
+
+// Check reports what is wrong with the settings beyond their ranges.
+func (c HLSConfig) Check() error {
+	if c.Part > 0 && c.Part < minPart {
+		return fmt.Errorf("--hls-part is %v, it may be 0 (no parts) or %v at least", c.Part, minPart)
+	}
+	return nil
 }
 
 // DefaultHLSConfig fits encoders that send a random access point every 1 to 4 s.
 func DefaultHLSConfig() HLSConfig {
-	return HLSConfig{Segment: 2 * time.Second, Part: 200 * time.Millisecond, Window: 30 * time.Second}
+	return HLSConfig{Segment: 2 * time.Second, StartWait: 4 * time.Second, Part: 200 * time.Millisecond, Window: 30 * time.Second}
 }
 
 // hlsOrigin owns the packagers: one for each stream that someone watches as HLS.
@@ -143,7 +156,7 @@ func (h *hlsOrigin) start(key streamkey.Key, live *stream.Stream, old *packager)
 	first.Segment = max(first.Segment, next.Segment)
 	first.Discontinuity = max(first.Discontinuity, next.Discontinuity)
 	c := h.server.config.HLS
-	muxer := hls.NewMuxer(hls.Config{Segment: c.Segment, Part: c.Part, Window: c.Window, First: first, Prefix: key.Name() + "/"})
+	muxer := hls.NewMuxer(hls.Config{Segment: c.Segment, StartWait: c.StartWait, Part: c.Part, Window: c.Window, First: first, Prefix: key.Name() + "/"})
 	// It follows the stream, not the request that happened to need it first.
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &packager{stream: live, cancel: cancel}
@@ -175,11 +188,12 @@ func (h *hlsOrigin) remember(key streamkey.Key, n hls.Numbers) {
 // firstNumbers turns the wall clock into the first numbers of a packager, so
 // that numbers rise over a restart of the server without anything kept. Four
 // segments a second are more than there can be; some players read their
-// numbers as 31 bits, which lasts until 2043. Discontinuities are counted by
-// the hour, for their number must stay small.
+// numbers as 31 bits, which lasts until 2043. Discontinuities have one number
+// in five minutes: more than there are of them, in the long run, and few enough
+// for players that walk an array as long as the number.
 func firstNumbers(now time.Time) hls.Numbers {
 	since := max(0, now.Sub(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)))
-	return hls.Numbers{Segment: 1 + int64(since/(250*time.Millisecond)), Discontinuity: int64(since / time.Hour)}
+	return hls.Numbers{Segment: 1 + int64(since/(250*time.Millisecond)), Discontinuity: int64(since / (5 * time.Minute))}
 }
 
 // find returns the packager that a request is for; it answers the request if

@@ -320,7 +320,7 @@ func TestHLSNumbersOfTheClock(t *testing.T) {
 	}{
 		{"a clock that was never set", 1970, hls.Numbers{Segment: 1}},
 		{"the beginning", 2026, hls.Numbers{Segment: 1}},
-		{"a year later", 2027, hls.Numbers{Segment: 1 + 365*86400*4, Discontinuity: 365 * 24}},
+		{"a year later", 2027, hls.Numbers{Segment: 1 + 365*86400*4, Discontinuity: 365 * 24 * 12}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got := at(c.year); got != c.want {

@@ -70,6 +70,9 @@ func (c *config) validate() error {
 	if err := c.SRT.Check(); err != nil {
 		return err
 	}
+	if err := c.Origin.HLS.Check(); err != nil {
+		return err
+	}
 	if c.RTMP.ListenTLS != "" {
 		if _, err := c.TLS.load(); err != nil {
 			return fmt.Errorf("--rtmps is %s: %w", c.RTMP.ListenTLS, err)

@@ -15,9 +15,9 @@ type cut struct {
 	number int64
 	// at is the first DTS of that segment.
 	at time.Duration
-	// set is what its frames decode with.
-	set *media.TrackSet
-	// discontinuity says that set does not continue the set of the cut before.
+	// layout is of what its frames decode with.
+	layout *layout
+	// discontinuity says that layout does not continue that of the cut before.
 	discontinuity bool
 	// sequence is the discontinuity sequence number of the segment.
 	sequence int64
@@ -25,8 +25,12 @@ type cut struct {
 
 // carries reports whether a frame may stand in a segment that begins here: it
 // is of the same epoch and decodes with the same record.
-func (c *cut) carries(f *media.Frame) bool {
-	return f.Set == c.set || f.Set.Epoch == c.set.Epoch && sameCoding(f.Track, c.set.First(f.Track.Kind()))
+func (m *Muxer) carries(c *cut, f *media.Frame) bool {
+	if f.Set == c.layout.set {
+		return true
+	}
+	p := m.layout(f.Set).of(f.Track.ID)
+	return f.Set.Epoch == c.layout.set.Epoch && p != nil && sameCoding(f.Track, c.layout.named(p.name))
 }
 
 // sameCoding reports whether one initialization section serves both tracks.
@@ -37,44 +41,59 @@ func sameCoding(a, b *media.Track) bool {
 }
 
 // continues reports whether all tracks of b go on where those of a end.
-func continues(a, b *media.TrackSet) bool {
-	return a == b || a.Epoch == b.Epoch &&
-		sameCoding(carried(a, media.KindVideo), carried(b, media.KindVideo)) &&
-		sameCoding(carried(a, media.KindAudio), carried(b, media.KindAudio))
+func continues(a, b *layout) bool {
+	return a == b || a.set.Epoch == b.set.Epoch &&
+		slices.EqualFunc(a.places, b.places, func(a, b place) bool { return a.name == b.name && sameCoding(a.track, b.track) })
 }
 
 // lead looks at a frame of the lead before it is put: it makes a cut where one
 // is due and returns false if the frame cannot be decoded from here.
 func (m *Muxer) lead(f *media.Frame) bool {
 	if !f.RandomAccess {
-		return len(m.cuts) > 0 && m.cuts[len(m.cuts)-1].carries(f)
+		return len(m.cuts) > 0 && m.carries(&m.cuts[len(m.cuts)-1], f)
 	}
+	set := m.layout(f.Set)
 	if len(m.cuts) == 0 {
 		m.lastAccess = f.DTS
-		m.cut(f.DTS, f.Set)
+		m.cut(f.DTS, set)
 		return true
 	}
 	last := &m.cuts[len(m.cuts)-1]
-	if last.carries(f) {
-		m.longestGOP = max(m.longestGOP, f.DTS-m.lastAccess)
+	if m.carries(last, f) {
+		gop := f.DTS - m.lastAccess
+		m.longestGOP = max(m.longestGOP, gop)
+		if m.evenGOP = 0; (gop - m.lastGOP).Abs() <= m.frame/2 {
+			m.evenGOP = gop
+		}
+		m.lastGOP = gop
 	}
 	m.lastAccess = f.DTS
 	elapsed := f.DTS - last.at
 	// Do not wait for a later random access point that may come too late.
 	due := elapsed >= m.config.Segment || elapsed > 0 && elapsed+m.longestGOP > m.target
-	if !continues(last.set, f.Set) || due {
-		m.cut(f.DTS, f.Set)
+	if !continues(last.layout, set) || due {
+		m.cut(f.DTS, set)
 	}
 	return true
 }
 
+// mayCut reports whether a cut may come at a DTS: if there is a random access
+// point, which encoders with even GOPs have at the next multiple only.
+func (m *Muxer) mayCut(at time.Duration) bool {
+	if m.evenGOP > 0 && at < m.lastAccess+m.evenGOP-m.frame/2 {
+		return false
+	}
+	elapsed := at - m.cuts[len(m.cuts)-1].at
+	return elapsed >= m.config.Segment-m.frame/2 || elapsed+m.longestGOP > m.target
+}
+
 // cut begins a new segment at a DTS.
-func (m *Muxer) cut(at time.Duration, set *media.TrackSet) {
-	c := cut{number: m.config.First.Segment, at: at, set: set, sequence: m.config.First.Discontinuity}
+func (m *Muxer) cut(at time.Duration, set *layout) {
+	c := cut{number: m.config.First.Segment, at: at, layout: set, sequence: m.config.First.Discontinuity}
 	if n := len(m.cuts); n > 0 {
 		last := &m.cuts[n-1]
 		c.number = last.number + 1
-		c.discontinuity = !continues(last.set, set)
+		c.discontinuity = !continues(last.layout, set)
 		c.sequence = last.sequence
 		if c.discontinuity {
 			c.sequence++
@@ -98,11 +117,21 @@ func (m *Muxer) cutOf(number int64) *cut { return &m.cuts[number-m.cuts[0].numbe
 func (m *Muxer) find(f *media.Frame) int {
 	for i := len(m.cuts) - 1; i >= 0; i-- {
 		c := &m.cuts[i]
-		if c.carries(f) && (f.DTS >= c.at || i == 0 || !m.cuts[i-1].carries(f)) {
+		if m.carries(c, f) && (f.DTS >= c.at-m.early(f) || i == 0 || !m.carries(&m.cuts[i-1], f)) {
 			return i
 		}
 	}
 	return -1
+}
+
+// early is how long before a cut a frame may be and still stand behind it.
+// Encoders of several pictures begin their GOPs at once, but the times of each
+// may be rounded otherwise.
+func (m *Muxer) early(f *media.Frame) time.Duration {
+	if f.Track.Kind() == media.KindVideo && f.RandomAccess {
+		return m.frame / 2
+	}
+	return 0
 }
 
 // trim forgets the cuts that every rendition has passed.
@@ -123,7 +152,7 @@ func (m *Muxer) measure() {
 	var times []time.Duration
 	var access, longest time.Duration
 	for i := range m.start {
-		if f := &m.start[i]; f.Track.Kind() == last.Track.Kind() {
+		if f := &m.start[i]; f.Track.ID == last.Track.ID {
 			if f.RandomAccess || f == last {
 				if len(times) > 0 {
 					longest = max(longest, f.DTS-access)
@@ -133,15 +162,17 @@ func (m *Muxer) measure() {
 			times = append(times, f.DTS)
 		}
 	}
-	m.target = roundUp(2*m.config.Segment, time.Second)
-	if longest > m.target {
-		m.target = longTarget
+	m.target = roundUp(max(2*m.config.Segment, m.config.StartWait), time.Second)
+	if longest > m.config.StartWait {
+		m.target = max(m.target, longTarget)
 	}
 	m.leadAtStart, m.frame = last.Track.Kind(), usualStep(times)
 	if last.Track.Kind() == media.KindAudio {
 		m.frame = media.SoundDuration(last.Track, last.Data)
 	}
-	m.partTarget = min(m.partTargetFor(last.Track.Kind(), times), m.config.Segment)
+	if m.partTarget = m.target + time.Second; m.config.Part > 0 {
+		m.partTarget = min(m.partTargetFor(last.Track.Kind(), times), m.config.Segment)
+	}
 }
 
 // usualFrame returns how long a frame of f's track lasts, 0 if that is not known.

@@ -3,14 +3,16 @@
 package hls
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"github.com/miju-live/miju/media"
-	"github.com/miju-live/miju/remux/fmp4"
 )
 
-// longTarget is the target duration, and so the longest segment, of a stream
-// whose first GOP does not fit the configured one. OBS's default GOP is 8.3 s.
+// longTarget is the least target duration, and so the longest segment, of a
+// stream whose second random access point does not come within
+// Config.StartWait. OBS's default GOP is 8.3 s.
 const longTarget = 10 * time.Second
 
 // roundsDown is how much longer than its target a segment may be: its duration
@@ -24,10 +26,15 @@ const maxHeld = 1024
 // Config is what a Muxer promises to players.
 type Config struct {
 	// Segment is the least duration of a segment: it ends at the first random
-	// access point after it. The target duration is twice this.
+	// access point after it.
 	Segment time.Duration
+	// StartWait is how long a stream's second random access point is waited
+	// for. If it comes, the target duration is twice Segment, or StartWait if
+	// that is longer; else it is longTarget or more.
+	StartWait time.Duration
 	// Part is the wanted duration of a part. The part target is the least
-	// whole number of frames that lasts as long.
+	// whole number of frames that lasts as long. 0 is no parts: playlists are
+	// those of HLS without low latency (RFC 8216).
 	Part time.Duration
 	// Window is how much of the stream a playlist lists. It is raised to six
 	// target durations, which delta updates need.
@@ -75,46 +82,30 @@ type Muxer struct {
 	// first segment is whole. Only then the target duration and the part
 	// target are known, which never change.
 	start      []media.Frame
+	begun      bool
 	target     time.Duration
-	partTarget time.Duration
+	partTarget time.Duration // the longest segment if there are no parts
 	// frame is how long a frame of the first lead lasts.
 	leadAtStart media.Kind
 	frame       time.Duration
 
-	cuts []cut // those that a rendition has yet to pass; the last is where the lead is
+	placed *layout // of the newest frame's set
+	cuts   []cut   // those that a rendition has yet to pass; the last is where the lead is
 	// leadDTS is how far the lead has come, lastAccess its newest random
-	// access point, longestGOP the most time between two of them.
-	leadDTS, lastAccess, longestGOP time.Duration
+	// access point, longestGOP the most time between two of them, lastGOP the
+	// newest; evenGOP is the newest if it is like the one before, else 0.
+	leadDTS, lastAccess, longestGOP, lastGOP, evenGOP time.Duration
 	// held are frames of the other renditions that are ahead of the lead.
 	held       []media.Frame
 	segmenters []*segmenter
 
-	// dependent is set for good once a segment began inside a GOP.
-	dependent bool
-	ended     bool
-	window    *Window
-	stats     Stats
+	ended  bool
+	window *Window
+	stats  Stats
 }
 
 // NewMuxer returns a Muxer without a frame.
 func NewMuxer(c Config) *Muxer { return &Muxer{config: c} }
-
-// carried returns the default track of a kind if it can be carried.
-func carried(s *media.TrackSet, k media.Kind) *media.Track {
-	t := s.First(k)
-	if t == nil || fmp4.Check(t) != nil {
-		return nil
-	}
-	return t
-}
-
-// leadKind is the kind of track that decides where segments begin.
-func leadKind(s *media.TrackSet) media.Kind {
-	if carried(s, media.KindVideo) != nil {
-		return media.KindVideo
-	}
-	return media.KindAudio
-}
 
 // Write takes the next frame in arrival order, of any track, and reports
 // whether there is a new Window. The frame is copied, its Data is not.
@@ -122,11 +113,10 @@ func leadKind(s *media.TrackSet) media.Kind {
 // A part is closed when the frame after it is known: its last duration is then
 // exact and the preload hint always comes true. That costs a frame of latency.
 func (m *Muxer) Write(f *media.Frame) bool {
-	t := carried(f.Set, f.Track.Kind())
-	if t == nil || t.ID != f.Track.ID || m.ended {
+	if m.ended || m.layout(f.Set).of(f.Track.ID) == nil {
 		return false
 	}
-	if m.partTarget > 0 {
+	if m.begun {
 		m.write(f)
 		return m.changed()
 	}
@@ -135,7 +125,7 @@ func (m *Muxer) Write(f *media.Frame) bool {
 		m.stats.Dropped++
 		return false
 	}
-	lead := f.Track.Kind() == leadKind(f.Set)
+	lead := m.leads(f)
 	if len(m.start) == 0 && !(lead && f.RandomAccess) {
 		m.stats.Dropped++
 		return false
@@ -152,10 +142,10 @@ func (m *Muxer) Write(f *media.Frame) bool {
 // Close takes the end of the stream and reports whether there is a new
 // Window: one that says EXT-X-ENDLIST.
 func (m *Muxer) Close() bool {
-	if m.ended || len(m.start) == 0 && m.partTarget == 0 {
+	if m.ended || len(m.start) == 0 && !m.begun {
 		return false
 	}
-	if m.partTarget == 0 {
+	if !m.begun {
 		m.begin()
 	}
 	for i := range m.held {
@@ -186,14 +176,14 @@ func (m *Muxer) Stats() Stats { return m.stats }
 func (m *Muxer) begin() {
 	m.measure()
 	start := m.start
-	m.start = nil
+	m.start, m.begun = nil, true
 	for i := range start {
 		m.write(&start[i])
 	}
 }
 
 func (m *Muxer) write(f *media.Frame) {
-	if f.Track.Kind() == leadKind(f.Set) {
+	if m.leads(f) {
 		if !m.lead(f) {
 			m.stats.Dropped++
 			return
@@ -231,29 +221,31 @@ func (m *Muxer) release() {
 // put gives a frame to its rendition's segmenter.
 func (m *Muxer) put(f *media.Frame) {
 	i := m.find(f)
-	if i < 0 || f.DTS < m.cuts[i].at {
+	if i < 0 || f.DTS < m.cuts[i].at-m.early(f) {
 		m.stats.Dropped++
 		return
 	}
 	if c := m.cuts[len(m.cuts)-1]; i == len(m.cuts)-1 && f.DTS-c.at >= m.target {
-		m.cut(min(f.DTS, c.at+m.target+roundsDown), c.set)
+		m.cut(min(f.DTS, c.at+m.target+roundsDown), c.layout)
 		i++
 	}
-	m.segmenter(f.Track.Kind()).write(f, m.cuts[i].number)
+	m.segmenter(f).write(f, m.cuts[i].number)
 	m.trim()
 }
 
-func (m *Muxer) segmenter(k media.Kind) *segmenter {
+// segmenter returns the one of a frame's rendition. They are in the order of
+// their places: pictures first.
+func (m *Muxer) segmenter(f *media.Frame) *segmenter {
+	name := m.layout(f.Set).of(f.Track.ID).name
 	for _, s := range m.segmenters {
-		if s.kind == k {
+		if s.name == name {
 			return s
 		}
 	}
-	s := &segmenter{muxer: m, kind: k, name: k.String()}
-	m.segmenters = append(m.segmenters, s)
-	if k == media.KindVideo { // first in the window
-		copy(m.segmenters[1:], m.segmenters)
-		m.segmenters[0] = s
-	}
+	s := &segmenter{muxer: m, kind: f.Track.Kind(), name: name}
+	at, _ := slices.BinarySearchFunc(m.segmenters, s, func(a, b *segmenter) int {
+		return cmp.Or(cmp.Compare(slices.Index(kinds[:], a.kind), slices.Index(kinds[:], b.kind)), cmp.Compare(len(a.name), len(b.name)), cmp.Compare(a.name, b.name))
+	})
+	m.segmenters = slices.Insert(m.segmenters, at, s)
 	return s
 }

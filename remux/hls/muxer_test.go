@@ -21,7 +21,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden playlists")
 
-var config = hls.Config{Segment: 2 * time.Second, Part: 200 * time.Millisecond, Window: 30 * time.Second, First: hls.Numbers{Segment: 1000, Discontinuity: 7}, Prefix: "alice/"}
+var config = hls.Config{Segment: 2 * time.Second, StartWait: 4 * time.Second, Part: 200 * time.Millisecond, Window: 30 * time.Second, First: hls.Numbers{Segment: 1000, Discontinuity: 7}, Prefix: "alice/"}
 
 // frames takes frames of a source up to a DTS.
 func frames(s *mediatest.Source, until time.Duration) []media.Frame {
@@ -69,11 +69,8 @@ type player struct {
 
 func (p *player) look(w *hls.Window) {
 	p.t.Helper()
-	for _, name := range []string{"video", "audio"} {
-		r := w.Rendition(name)
-		if r == nil {
-			continue
-		}
+	for _, r := range w.Renditions() {
+		name := r.Name()
 		if p.walkers[name] == nil {
 			p.walkers[name] = &hlstest.Walker{Irregular: p.irregular}
 		}

@@ -24,11 +24,13 @@ func (s *segmenter) appendHeader(dst []byte, first *segment) []byte {
 	dst = appendSeconds(dst, skipTargets*m.target, 1)
 	dst = append(dst, ",HOLD-BACK="...)
 	dst = appendSeconds(dst, holdTargets*m.target, 1)
-	dst = append(dst, ",PART-HOLD-BACK="...)
-	dst = appendSeconds(dst, partHoldTargets*m.partTarget, 3)
-	dst = append(dst, "\n#EXT-X-PART-INF:PART-TARGET="...)
-	dst = appendSeconds(dst, m.partTarget, 3)
-	if !m.dependent {
+	if m.config.Part > 0 {
+		dst = append(dst, ",PART-HOLD-BACK="...)
+		dst = appendSeconds(dst, partHoldTargets*m.partTarget, 3)
+		dst = append(dst, "\n#EXT-X-PART-INF:PART-TARGET="...)
+		dst = appendSeconds(dst, m.partTarget, 3)
+	}
+	if !s.dependent {
 		dst = append(dst, "\n#EXT-X-INDEPENDENT-SEGMENTS"...)
 	}
 	dst = append(dst, "\n#EXT-X-MEDIA-SEQUENCE:"...)
@@ -47,7 +49,8 @@ func (s *segmenter) appendHeader(dst []byte, first *segment) []byte {
 func (s *segmenter) appendPlaylist(dst []byte, skip int) []byte {
 	listed := s.done[s.listedFrom():]
 	open := s.open
-	if open != nil && len(open.parts) == 0 {
+	parts := s.muxer.config.Part > 0
+	if open != nil && (len(open.parts) == 0 || !parts) {
 		open = nil // a tag before no part would belong to nothing
 	}
 	edge := sum(listed)
@@ -64,7 +67,7 @@ func (s *segmenter) appendPlaylist(dst []byte, skip int) []byte {
 	for i, seg := range listed {
 		if i >= skip {
 			dst = appendHead(dst, seg, init)
-			if edge <= partTargets*s.muxer.target {
+			if parts && edge <= partTargets*s.muxer.target {
 				dst = append(dst, seg.partLines...)
 			}
 			dst = append(dst, seg.tail...)
@@ -81,9 +84,11 @@ func (s *segmenter) appendPlaylist(dst []byte, skip int) []byte {
 	if s.muxer.ended {
 		return append(dst, "#EXT-X-ENDLIST\n"...)
 	}
-	dst = append(dst, "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\""...)
-	dst = append(dst, s.hint()...)
-	dst = append(dst, "\"\n"...)
+	if parts {
+		dst = append(dst, "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\""...)
+		dst = append(dst, s.hint()...)
+		dst = append(dst, "\"\n"...)
+	}
 	for _, other := range s.muxer.segmenters {
 		if other != s && other.listable() {
 			dst = other.appendReport(dst)
@@ -115,7 +120,7 @@ func (s *segmenter) appendReport(dst []byte) []byte {
 	dst = append(dst, s.name...)
 	dst = append(dst, ".m3u8\",LAST-MSN="...)
 	dst = strconv.AppendInt(dst, number, 10)
-	if part >= 0 {
+	if part >= 0 && s.muxer.config.Part > 0 {
 		dst = append(dst, ",LAST-PART="...)
 		dst = strconv.AppendInt(dst, int64(part), 10)
 	}

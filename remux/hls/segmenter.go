@@ -16,8 +16,9 @@ const gridTolerance = 5 * time.Millisecond
 // partSlack is how much earlier a picture may be decoded, not shown, so that the
 // part before it keeps its target without being one frame short: timestamps in
 // milliseconds slip by one now and then. A part that begins at a random access
-// point may be short, so there the times are true again.
-const partSlack = 2 * time.Millisecond
+// point may be short: when it has slipped by more than a third of this, it is, and
+// the times are true again.
+const partSlack = 3 * time.Millisecond
 
 // spareSegments are kept beyond those listed, for requests under way.
 const spareSegments = 1
@@ -41,7 +42,8 @@ type segmenter struct {
 	pending   media.Frame
 	pendingAt int64
 	// samples are the part that grows: from partStart to partEnd ticks.
-	samples            []fmp4.Sample
+	samples []fmp4.Sample
+	predictor
 	partStart, partEnd int64
 	sequence           uint32 // of the last part
 
@@ -53,6 +55,9 @@ type segmenter struct {
 	steady    int // of these, how many lasted no longer than twice the usual
 	steadyFor int64
 	frameRate float64
+
+	// dependent is set for good once a segment began inside a GOP.
+	dependent bool
 
 	dirty bool // there is something that no window has
 }
@@ -79,12 +84,18 @@ func (s *segmenter) write(f *media.Frame, number int64) {
 	case s.open == nil || number > s.open.number:
 		s.reach(number, at)
 		at = s.enter(f, at)
+	case s.predicted:
+		at = s.follow(f, at)
 	case s.pending.Track == nil: // the first frame after a gap was decided
 		at = s.enter(f, at)
 	default:
 		s.push(at)
 	}
 	s.pending, s.pendingAt = *f, at
+	if s.kind == media.KindVideo {
+		s.look(f)
+		s.predict()
+	}
 }
 
 // ticks places a frame on the rendition's timescale: sound right behind the
@@ -99,11 +110,18 @@ func (s *segmenter) ticks(f *media.Frame) int64 {
 		return next
 	}
 	full := s.partStart + s.partTarget
-	mayBeShort := s.pending.RandomAccess && len(s.samples) == 0 || len(s.samples) > 0 && s.samples[0].Sync
-	if s.kind == media.KindVideo && !mayBeShort && at > full && at <= full+fmp4.Ticks(partSlack, s.timescale) {
+	if s.kind == media.KindVideo && at > full && at <= full+s.slack() {
 		at = full
 	}
 	return max(at, s.pendingAt+1)
+}
+
+// slack is partSlack for the part that grows, in ticks.
+func (s *segmenter) slack() int64 {
+	if independent := len(s.samples) > 0 && s.samples[0].Sync || len(s.samples) == 0 && s.pending.RandomAccess; independent {
+		return fmp4.Ticks(partSlack/3, s.timescale)
+	}
+	return fmp4.Ticks(partSlack, s.timescale)
 }
 
 // reach closes segments up to the one before number and opens that. Those in
@@ -118,7 +136,7 @@ func (s *segmenter) reach(number, at int64) {
 		}
 		s.open = &segment{
 			number: c.number, sequence: c.sequence, discontinuity: c.discontinuity && len(s.done) > 0,
-			wall: c.set.Anchor.At(c.at),
+			wall: c.layout.set.Anchor.At(c.at),
 		}
 	}
 }
@@ -139,12 +157,13 @@ func (s *segmenter) enter(f *media.Frame, at int64) int64 {
 		}
 		at = max(0, fmp4.Ticks(f.DTS, s.timescale))
 	} else {
-		at = max(at, s.partEnd) // over a discontinuity times may be rounded otherwise
+		at = s.follow(f, at)
 	}
+	s.predicted = false
 	s.open.init = s.init
-	s.open.wall = f.Set.Anchor.At(f.PTS)
+	s.open.wall = f.Set.Anchor.At(f.PTS - s.shown)
 	if !f.RandomAccess {
-		s.muxer.dependent = true
+		s.dependent = true
 		s.muxer.stats.Forced++
 	}
 	s.partStart, s.partEnd = at, at
@@ -157,7 +176,8 @@ func (s *segmenter) push(next int64) {
 	f := &s.pending
 	composition := int64(0)
 	if s.kind == media.KindVideo {
-		composition = fmp4.Ticks(f.PTS, s.timescale) - s.pendingAt
+		composition = fmp4.Ticks(f.PTS-s.shown, s.timescale) - s.pendingAt
+		s.shown = 0
 	}
 	if len(s.samples) > 0 && next-s.partStart > s.partTarget {
 		s.closePart(false)
@@ -222,7 +242,7 @@ func (s *segmenter) finish(next *cut, at int64) {
 		s.pending = media.Frame{}
 	}
 	if len(o.parts) == 0 {
-		o.gap = true
+		o.gap, s.predicted = true, false
 		if next == nil {
 			s.open = nil
 			return
@@ -248,6 +268,9 @@ func (s *segmenter) finish(next *cut, at int64) {
 // picture stays up to the cut.
 func (s *segmenter) lastEnd(next *cut, at int64) int64 {
 	usual := s.pendingAt + max(1, s.frame)
+	if full := s.partStart + s.partTarget; usual > full && usual <= full+s.slack() {
+		usual = full
+	}
 	switch {
 	case next == nil || next.discontinuity:
 		return usual

@@ -62,7 +62,7 @@ func (w *Window) File(name string) (File, bool) {
 // Hinted reports whether name is the part that a rendition promises next.
 func (w *Window) Hinted(name string) bool {
 	for _, r := range w.renditions {
-		if r.hint == name {
+		if r.hint == name && name != "" {
 			return true
 		}
 	}
@@ -237,14 +237,7 @@ func (m *Muxer) listable() bool {
 		}
 	}
 	// A track that was promised may not have sent its first frame yet.
-	set := m.cuts[len(m.cuts)-1].set
-	expected := 0
-	for _, k := range kinds {
-		if carried(set, k) != nil {
-			expected++
-		}
-	}
-	return whole >= expected
+	return whole >= len(m.cuts[len(m.cuts)-1].layout.places)
 }
 
 // listable reports whether there is a whole segment with frames in it.
@@ -295,7 +288,7 @@ func (s *segmenter) render() *Rendition {
 	if t := s.muxer.partTarget; t < time.Second {
 		r.limit = int((3*time.Second + t - 1) / t)
 	}
-	if !r.ended {
+	if !r.ended && s.muxer.config.Part > 0 {
 		r.hint = string(s.hint())
 	}
 	size := 4096
