@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -56,7 +57,34 @@ type hlsOrigin struct {
 	hlsCounters
 }
 
+// hlsKind is what a request is for.
+type hlsKind uint8
+
+const (
+	hlsMultivariant hlsKind = iota
+	hlsMedia
+	hlsInit
+	hlsPart
+	hlsSegment
+	hlsKinds
+)
+
+var hlsKindNames = [hlsKinds]string{"multivariant", "playlist", "init", "part", "segment"}
+
+// kindOf tells by a file's name what it is, if it is anything.
+func kindOf(file string) hlsKind {
+	switch _, rest, _ := strings.Cut(file, "-"); {
+	case strings.HasPrefix(rest, "init-"):
+		return hlsInit
+	case strings.Contains(rest, "-"):
+		return hlsPart
+	}
+	return hlsSegment
+}
+
 type hlsCounters struct {
+	waiting                                                       atomic.Int64
+	requests                                                      [hlsKinds]atomic.Uint64
 	segments, parts, longParts, shortParts, forced, gaps, dropped atomic.Uint64
 }
 
@@ -65,6 +93,12 @@ type HLSStats struct {
 	// Packagers is the number of streams being packaged now, those included
 	// that have just ended.
 	Packagers int
+	// Waiting are the requests that wait now for something that is not yet
+	// there.
+	Waiting int64
+	// Requests counts by what they were for: "multivariant", "playlist" (of a
+	// rendition), "init", "part" and "segment".
+	Requests map[string]uint64
 	// Stats are the sums over all packagers since the start.
 	hls.Stats
 }
@@ -75,7 +109,11 @@ func (s *Server) HLSStats() HLSStats {
 	h.mu.Lock()
 	n := len(h.packagers)
 	h.mu.Unlock()
-	return HLSStats{Packagers: n, Stats: hls.Stats{
+	requests := map[string]uint64{}
+	for k, name := range hlsKindNames {
+		requests[name] = h.requests[k].Load()
+	}
+	return HLSStats{Packagers: n, Waiting: h.waiting.Load(), Requests: requests, Stats: hls.Stats{
 		Segments: h.segments.Load(), Parts: h.parts.Load(), LongParts: h.longParts.Load(), ShortParts: h.shortParts.Load(),
 		Forced: h.forced.Load(), Gaps: h.gaps.Load(), Dropped: h.dropped.Load(),
 	}}

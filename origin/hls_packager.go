@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,18 +29,59 @@ type packager struct {
 
 // hlsState is a window and the news that there is a newer one. It is immutable.
 type hlsState struct {
-	window *hls.Window // nil until there is one
-	// playlists are the window's, by name; "?" behind a name is its delta update.
-	playlists map[string]*playlist
-	ended     bool
-	changed   chan struct{} // closed when the next state is there
+	window       *hls.Window // nil until there is one
+	multivariant *playlist
+	renditions   []*hlsRendition
+	ended        bool
+	changed      chan struct{} // closed when the next state is there
 }
+
+// hlsRendition is a rendition and the news that there is a newer form of it.
+// Each has its own, so that those who wait for pictures sleep when sound comes.
+type hlsRendition struct {
+	*hls.Rendition
+	full, delta *playlist
+	changed     chan struct{} // closed when the next one, or the end, is there
+	// late is closed when that does not come for a while: who waits then
+	// begins to look at the clock. Thousands that wait have one timer.
+	late  chan struct{}
+	timer *time.Timer
+}
+
+// lateAfter is longer than a part may take.
+const lateAfter = 1500 * time.Millisecond
 
 // playlist is a rendered playlist, compressed by the first who asks for that.
 type playlist struct {
-	plain []byte
-	once  sync.Once
-	small []byte
+	plain  []byte
+	length []string // of plain, as a header
+	once   sync.Once
+	small  []byte
+	packed []string // length of small
+}
+
+func newPlaylist(plain []byte) *playlist {
+	return &playlist{plain: plain, length: []string{strconv.Itoa(len(plain))}}
+}
+
+func newRendition(r *hls.Rendition) *hlsRendition {
+	n := &hlsRendition{Rendition: r, full: newPlaylist(r.Playlist()), changed: make(chan struct{}), late: make(chan struct{})}
+	n.delta = n.full
+	if d := r.Delta(); &d[0] != &n.full.plain[0] {
+		n.delta = newPlaylist(d)
+	}
+	n.timer = time.AfterFunc(lateAfter, func() { close(n.late) })
+	return n
+}
+
+// rendition returns a rendition by its name, nil if there is none.
+func (s *hlsState) rendition(name string) *hlsRendition {
+	for _, r := range s.renditions {
+		if r.Name() == name {
+			return r
+		}
+	}
+	return nil
 }
 
 // run copies the stream into the muxer until it ends or ctx does.
@@ -97,45 +139,52 @@ func warn(log *slog.Logger, now, before hls.Stats) {
 }
 
 func (p *packager) publish(w *hls.Window) {
-	s := &hlsState{window: w, ended: w.Ended(), playlists: map[string]*playlist{}, changed: make(chan struct{})}
 	old := p.state.Load()
-	s.add(old, "", w.Multivariant())
-	for _, r := range w.Renditions() {
-		s.add(old, r.Name(), r.Playlist())
-		s.add(old, r.Name()+"?", r.Delta())
+	s := &hlsState{window: w, ended: w.Ended(), multivariant: old.multivariant, changed: make(chan struct{})}
+	if b := w.Multivariant(); old.multivariant == nil || !bytes.Equal(b, old.multivariant.plain) {
+		s.multivariant = newPlaylist(b)
 	}
-	p.state.Store(s)
-	close(old.changed)
+	for _, r := range w.Renditions() {
+		n := old.rendition(r.Name())
+		if n == nil || n.Rendition != r || s.ended {
+			n = newRendition(r)
+		}
+		s.renditions = append(s.renditions, n)
+	}
+	p.swap(s)
 }
 
 // end publishes the last state; without a window there never was anything.
 func (p *packager) end(w *hls.Window) {
 	if w != nil && w.Ended() {
 		p.publish(w)
-		return
+	} else {
+		p.swap(&hlsState{ended: true, changed: make(chan struct{})})
 	}
-	old := p.state.Load()
-	p.state.Store(&hlsState{ended: true, changed: make(chan struct{})})
+	for _, r := range p.state.Load().renditions {
+		r.timer.Stop() // nobody waits for more
+	}
+}
+
+// swap makes s the state and wakes those who wait for what is new in it.
+func (p *packager) swap(s *hlsState) {
+	old := p.state.Swap(s)
 	close(old.changed)
+	for _, r := range old.renditions {
+		if s.rendition(r.Name()) != r {
+			r.timer.Stop()
+			close(r.changed)
+		}
+	}
 }
 
 func (p *packager) ended() bool { return p.state.Load().ended }
 
-// add takes a playlist over from the state before if it is the same one.
-func (s *hlsState) add(old *hlsState, name string, plain []byte) {
-	if l := old.playlists[name]; l != nil && &l.plain[0] == &plain[0] {
-		s.playlists[name] = l
-		return
-	}
-	s.playlists[name] = &playlist{plain: plain}
-}
-
-// wait returns the first state of which ok says true. It ends with an error
-// when ctx does, and returns the last state when the stream has ended.
-func (p *packager) wait(ctx context.Context, ok func(*hlsState) bool) (*hlsState, error) {
+// first returns the first state that has a window, or the last one.
+func (p *packager) first(ctx context.Context) (*hlsState, error) {
 	for {
 		s := p.state.Load()
-		if s.ended || ok(s) {
+		if s.ended || s.window != nil {
 			return s, nil
 		}
 		select {
@@ -146,10 +195,63 @@ func (p *packager) wait(ctx context.Context, ok func(*hlsState) bool) (*hlsState
 	}
 }
 
+// wanted is what a request waits for: a position in a rendition, or that its
+// preload hint is another one.
+type wanted struct {
+	rendition string
+	msn       int64
+	part      int
+	unhinted  string
+}
+
+func (n *wanted) met(s *hlsState, r *hlsRendition) bool {
+	switch {
+	case s.ended || r == nil:
+		return true
+	case n.unhinted != "":
+		return !s.window.Hinted(n.unhinted)
+	}
+	return r.Has(n.msn, n.part)
+}
+
+var errLate = errors.New("the stream did not come that far")
+
+// wait returns the first state that has what is wanted, or in which it cannot
+// come any more. It fails with errLate after most, or with ctx.
+func (p *packager) wait(ctx context.Context, n *wanted, most time.Duration) (*hlsState, error) {
+	begun := time.Now()
+	var timeout <-chan time.Time
+	for {
+		s := p.state.Load()
+		r := s.rendition(n.rendition)
+		if n.met(s, r) {
+			return s, nil
+		}
+		late := r.late
+		if timeout != nil {
+			late = nil
+		}
+		select {
+		case <-r.changed:
+		case <-late:
+			timer := time.NewTimer(most - time.Since(begun))
+			defer timer.Stop() // once, late is nil from now on
+			timeout = timer.C
+		case <-timeout:
+			return s, errLate
+		case <-ctx.Done():
+			return s, ctx.Err()
+		}
+		if timeout == nil && time.Since(begun) >= most {
+			return s, errLate
+		}
+	}
+}
+
 var gzips = sync.Pool{New: func() any { return gzip.NewWriter(io.Discard) }}
 
-// gzip returns the playlist compressed.
-func (l *playlist) gzip() []byte {
+// gzip returns the playlist compressed, and the length of that as a header.
+func (l *playlist) gzip() ([]byte, []string) {
 	l.once.Do(func() {
 		var b bytes.Buffer
 		b.Grow(len(l.plain) / 4)
@@ -158,7 +260,7 @@ func (l *playlist) gzip() []byte {
 		z.Reset(&b)
 		z.Write(l.plain) // a bytes.Buffer takes everything
 		z.Close()
-		l.small = b.Bytes()
+		l.small, l.packed = b.Bytes(), []string{strconv.Itoa(b.Len())}
 	})
-	return l.small
+	return l.small, l.packed
 }

@@ -14,23 +14,19 @@ import (
 )
 
 const (
-	playlistType = "application/vnd.apple.mpegurl"
-
 	// startWait bounds how long a request waits for the first window: longer
 	// than the longest first segment.
 	startWait = 15 * time.Second
 	// blockTargets is for how many target durations a request may block
 	// (RFC 8216bis, 6.2.5.2).
 	blockTargets = 3
-	// fileAge is how long caches may keep parts, segments and initialization
-	// sections. Their names are never used again.
-	fileAge = time.Hour
 )
 
 // serveMultivariant answers /app/name.m3u8.
 func (h *hlsOrigin) serveMultivariant(w http.ResponseWriter, r *http.Request, key streamkey.Key) {
+	h.requests[hlsMultivariant].Add(1)
 	if _, s := h.state(w, r, key); s != nil {
-		h.servePlaylist(w, r, s, s.playlists[""], s.window.TargetDuration()/2)
+		h.servePlaylist(w, r, s, s.multivariant, s.window.TargetDuration()/2)
 	}
 }
 
@@ -41,6 +37,7 @@ func (h *hlsOrigin) serveFile(w http.ResponseWriter, r *http.Request, key stream
 		h.serveMedia(w, r, key, name)
 		return
 	}
+	h.requests[kindOf(file)].Add(1)
 	p, s := h.state(w, r, key)
 	if s == nil {
 		return
@@ -48,7 +45,8 @@ func (h *hlsOrigin) serveFile(w http.ResponseWriter, r *http.Request, key stream
 	f, ok := s.window.File(file)
 	if !ok && s.window.Hinted(file) && !s.ended {
 		// The part that comes next is answered when it is whole.
-		if s = h.block(w, r, p, s, func(s *hlsState) bool { return !s.window.Hinted(file) }); s == nil {
+		rendition, _, _ := strings.Cut(file, "-")
+		if s = h.block(w, r, p, s, &wanted{rendition: rendition, unhinted: file}); s == nil {
 			return
 		}
 		f, ok = s.window.File(file)
@@ -58,20 +56,19 @@ func (h *hlsOrigin) serveFile(w http.ResponseWriter, r *http.Request, key stream
 		return
 	}
 	header := w.Header()
-	header.Set("Content-Type", f.Type)
-	header.Set("Cache-Control", cacheFor(fileAge)+", immutable")
-	header.Set("Accept-Ranges", "bytes")
+	header["Content-Type"] = fileType(f.Type)
+	header["Cache-Control"] = immutable
+	header["Accept-Ranges"] = rangesBytes
 	if r.Header.Get("Range") != "" {
-		body := h.body(w)
-		http.ServeContent(body, r, "", time.Time{}, &chunkReader{file: f})
-		body.end()
+		http.ServeContent(h.body(w), r, "", time.Time{}, &chunkReader{file: f})
 		return
 	}
-	h.send(w, r, f.Size, f.Chunks...)
+	h.send(w, r, []string{strconv.Itoa(f.Size)}, f.Chunks...)
 }
 
 // serveMedia answers a media playlist, when it is what the directives ask for.
 func (h *hlsOrigin) serveMedia(w http.ResponseWriter, r *http.Request, key streamkey.Key, name string) {
+	h.requests[hlsMedia].Add(1)
 	d, err := parseDirectives(r.URL.RawQuery)
 	if err != nil {
 		h.server.fail(w, http.StatusBadRequest, "bad_directive", err.Error())
@@ -81,30 +78,31 @@ func (h *hlsOrigin) serveMedia(w http.ResponseWriter, r *http.Request, key strea
 	if s == nil {
 		return
 	}
-	rendition := s.window.Rendition(name)
-	if rendition == nil {
-		h.missing(w, s, d, name+".m3u8")
-		return
-	}
-	if rendition.TooFar(d.msn, d.part) {
+	rendition := s.rendition(name)
+	if rendition != nil && rendition.TooFar(d.msn, d.part) {
 		h.server.fail(w, http.StatusBadRequest, "too_far", "_HLS_msn and _HLS_part lie too far ahead of the stream")
 		return
 	}
-	if d.block() && !rendition.Has(d.msn, d.part) {
-		if s = h.block(w, r, p, s, func(s *hlsState) bool { return s.window.Rendition(name).Has(d.msn, d.part) }); s == nil {
+	if rendition != nil && d.block() && !rendition.Has(d.msn, d.part) {
+		if s = h.block(w, r, p, s, &wanted{rendition: name, msn: d.msn, part: d.part}); s == nil {
 			return
 		}
-		rendition = s.window.Rendition(name)
+		rendition = s.rendition(name)
+	}
+	if rendition == nil {
+		h.missing(w, s, d, name+".m3u8")
+		return
 	}
 	age := s.window.TargetDuration() / 2
 	if d.block() {
 		age = 6 * s.window.TargetDuration()
 	}
+	l := rendition.full
 	// A delta update would not reach back to a request from before the window.
 	if d.skip && !s.ended && (!d.block() || rendition.Lists(d.msn)) {
-		name += "?"
+		l = rendition.delta
 	}
-	h.servePlaylist(w, r, s, s.playlists[name], age)
+	h.servePlaylist(w, r, s, l, age)
 }
 
 // state returns the stream's packager and its state once that has a window; it
@@ -114,34 +112,49 @@ func (h *hlsOrigin) state(w http.ResponseWriter, r *http.Request, key streamkey.
 	if p == nil {
 		return nil, nil
 	}
-	return p, h.wait(w, r, p, startWait, func(s *hlsState) bool { return s.window != nil })
-}
-
-// block waits for a state that a request asks for; it answers the request if
-// that does not come in time.
-func (h *hlsOrigin) block(w http.ResponseWriter, r *http.Request, p *packager, s *hlsState, ok func(*hlsState) bool) *hlsState {
-	return h.wait(w, r, p, blockTargets*s.window.TargetDuration(), ok)
-}
-
-func (h *hlsOrigin) wait(w http.ResponseWriter, r *http.Request, p *packager, most time.Duration, ok func(*hlsState) bool) *hlsState {
-	if s := p.state.Load(); s.window != nil && ok(s) {
-		return s
+	if s := p.state.Load(); s.window != nil {
+		return p, s
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), most)
+	ctx, cancel := context.WithTimeout(r.Context(), startWait)
 	defer cancel()
-	s, err := p.wait(ctx, ok)
+	h.waiting.Add(1)
+	s, err := p.first(ctx)
+	h.waiting.Add(-1)
 	switch {
-	case err != nil && r.Context().Err() != nil: // nobody is there to answer
-		return nil
 	case err != nil:
-		w.Header().Set("Retry-After", "1")
-		h.server.fail(w, http.StatusServiceUnavailable, "not_ready", "the stream did not come that far in "+most.String())
+		h.late(w, r, startWait)
+		return nil, nil
+	case s.window == nil:
+		h.server.offline(w, p.stream.Key())
+		return nil, nil
+	}
+	return p, s
+}
+
+// block waits for what a request asks for; it answers the request if that does
+// not come in time.
+func (h *hlsOrigin) block(w http.ResponseWriter, r *http.Request, p *packager, s *hlsState, n *wanted) *hlsState {
+	most := blockTargets * s.window.TargetDuration()
+	h.waiting.Add(1)
+	s, err := p.wait(r.Context(), n, most)
+	h.waiting.Add(-1)
+	switch {
+	case err != nil:
+		h.late(w, r, most)
 		return nil
 	case s.window == nil:
 		h.server.offline(w, p.stream.Key())
 		return nil
 	}
 	return s
+}
+
+// late answers a request that waited for too long, if its client is there yet.
+func (h *hlsOrigin) late(w http.ResponseWriter, r *http.Request, waited time.Duration) {
+	if r.Context().Err() == nil {
+		w.Header().Set("Retry-After", "1")
+		h.server.fail(w, http.StatusServiceUnavailable, "not_ready", "the stream did not come that far in "+waited.String())
+	}
 }
 
 // missing answers for a file that is not, or no longer, there.
@@ -153,7 +166,7 @@ func (h *hlsOrigin) missing(w http.ResponseWriter, s *hlsState, d directives, fi
 	case d.any:
 		age *= 4
 	}
-	w.Header().Set("Cache-Control", cacheFor(age))
+	w.Header()["Cache-Control"] = maxAge(age)
 	h.server.fail(w, http.StatusNotFound, "no_such_file", "there is no "+strconv.QuoteToASCII(file[:min(len(file), 100)])+" here")
 }
 
@@ -162,77 +175,18 @@ func (h *hlsOrigin) servePlaylist(w http.ResponseWriter, r *http.Request, s *hls
 		age = time.Second // the key may start again
 	}
 	header := w.Header()
-	header.Set("Content-Type", playlistType)
-	header.Set("Cache-Control", cacheFor(age))
-	header.Add("Vary", "Accept-Encoding")
-	body := l.plain
+	header["Content-Type"] = typePlaylist
+	header["Cache-Control"] = maxAge(age)
+	header["Vary"] = varyEncoding
+	if !h.server.anyOrigin {
+		header["Vary"] = varyBoth
+	}
+	body, length := l.plain, l.length
 	if acceptsGzip(r.Header) {
-		header.Set("Content-Encoding", "gzip")
-		body = l.gzip()
+		header["Content-Encoding"] = encodingGzip
+		body, length = l.gzip()
 	}
-	h.send(w, r, len(body), body)
-}
-
-func cacheFor(age time.Duration) string {
-	if age < time.Second {
-		return "no-cache"
-	}
-	return "max-age=" + strconv.Itoa(int(age/time.Second))
-}
-
-// acceptsGzip reports whether a client names gzip and does not refuse it by q=0.
-func acceptsGzip(h http.Header) bool {
-	for _, line := range h["Accept-Encoding"] {
-		for token := range strings.SplitSeq(line, ",") {
-			name, q, weighed := strings.Cut(strings.ReplaceAll(token, " ", ""), ";")
-			if strings.EqualFold(name, "gzip") {
-				return !weighed || strings.Trim(q, "q=0.") != ""
-			}
-		}
-	}
-	return false
-}
-
-// send writes an answer of known size.
-func (h *hlsOrigin) send(w http.ResponseWriter, r *http.Request, size int, chunks ...[]byte) {
-	w.Header().Set("Content-Length", strconv.Itoa(size))
-	if r.Method == http.MethodHead {
-		return
-	}
-	body := h.body(w)
-	for _, c := range chunks {
-		if _, err := body.Write(c); err != nil {
-			return // the client is gone
-		}
-	}
-	body.end()
-}
-
-// body is an answer's body. A client that takes nothing of it for the write
-// timeout is disconnected.
-type body struct {
-	http.ResponseWriter
-	control *http.ResponseController
-	origin  *hlsOrigin
-}
-
-func (h *hlsOrigin) body(w http.ResponseWriter) body {
-	return body{w, http.NewResponseController(w), h}
-}
-
-// Write implements io.Writer.
-func (b body) Write(p []byte) (int, error) {
-	b.control.SetWriteDeadline(time.Now().Add(b.origin.server.config.WriteTimeout)) // not every writer has one
-	n, err := b.ResponseWriter.Write(p)
-	b.origin.server.hlsBytes.Add(uint64(n))
-	return n, err
-}
-
-// end sends what is left and frees the connection for other answers.
-func (b body) end() {
-	if b.control.Flush() == nil {
-		b.control.SetWriteDeadline(time.Time{})
-	}
+	h.send(w, r, length, body)
 }
 
 // chunkReader reads a file for answers to a Range.

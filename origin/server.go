@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -40,6 +41,8 @@ type Server struct {
 	page    http.Handler
 	log     *slog.Logger
 	origins []string
+	// anyOrigin is set if every page may play.
+	anyOrigin bool
 
 	hls *hlsOrigin
 
@@ -65,6 +68,7 @@ func NewServer(c Config, hub *stream.Hub, a auth.Authorizer, page http.Handler, 
 			s.origins = append(s.origins, o)
 		}
 	}
+	s.anyOrigin = slices.Contains(s.origins, "*")
 	s.hls = newHLSOrigin(s)
 	return s
 }
@@ -134,49 +138,68 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case below:
-		s.play(w, r, key, "hls", func() { s.hls.serveFile(w, r, key, file) })
+		if s.mayPlay(w, r, key, "hls") {
+			s.hls.serveFile(w, r, key, file)
+		}
 	case ext == "":
 		s.page.ServeHTTP(w, r)
 	case ext == "flv":
-		s.play(w, r, key, "http-flv", func() { s.serveFLV(w, r, key) })
+		if s.mayPlay(w, r, key, "http-flv") {
+			s.serveFLV(w, r, key)
+		}
 	case ext == "ts":
-		s.play(w, r, key, "http-ts", func() { s.serveTS(w, r, key) })
+		if s.mayPlay(w, r, key, "http-ts") {
+			s.serveTS(w, r, key)
+		}
 	case ext == "m3u8":
-		s.play(w, r, key, "hls", func() { s.hls.serveMultivariant(w, r, key) })
+		if s.mayPlay(w, r, key, "hls") {
+			s.hls.serveMultivariant(w, r, key)
+		}
 	default:
 		s.notFound(w, "unknown_format", "streams are served as .flv, .ts and .m3u8, not ."+ext)
 	}
 }
 
-// play calls serve if the viewer may play key.
-func (s *Server) play(w http.ResponseWriter, r *http.Request, key streamkey.Key, protocol string, serve func()) {
+// mayPlay reports whether the viewer may play key; it answers the request if
+// not.
+func (s *Server) mayPlay(w http.ResponseWriter, r *http.Request, key streamkey.Key, protocol string) bool {
 	_, err := s.auth.Authorize(r.Context(), auth.Request{
-		Action: auth.Play, Key: key, Token: r.URL.Query().Get("token"), Protocol: protocol, RemoteAddr: r.RemoteAddr,
+		Action: auth.Play, Key: key, Token: tokenOf(r.URL), Protocol: protocol, RemoteAddr: r.RemoteAddr,
 	})
 	switch {
 	case err == nil:
-		serve()
+		return true
 	case errors.Is(err, auth.ErrDenied):
 		s.fail(w, http.StatusForbidden, "denied", err.Error())
 	default:
 		s.log.Error("cannot decide who may play", "stream", key, "err", err)
 		s.fail(w, http.StatusServiceUnavailable, "undecided", "cannot decide now whether you may play this")
 	}
+	return false
+}
+
+// tokenOf returns the token of a URL's query. Most have none, and parsing the
+// query of each blocking reload for it is not free.
+func tokenOf(u *url.URL) string {
+	if !strings.Contains(u.RawQuery, "token") {
+		return ""
+	}
+	return u.Query().Get("token")
 }
 
 // allowOrigin answers for CORS. Nothing here needs credentials, so they are
 // never allowed and "*" is safe.
 func (s *Server) allowOrigin(h http.Header, r *http.Request) {
-	if slices.Contains(s.origins, "*") {
-		h.Set("Access-Control-Allow-Origin", "*")
+	if s.anyOrigin {
+		h["Access-Control-Allow-Origin"] = everyOrigin
 	} else {
-		h.Add("Vary", "Origin")
+		h["Vary"] = varyOrigin
 		if o := r.Header.Get("Origin"); o != "" && slices.Contains(s.origins, o) {
 			h.Set("Access-Control-Allow-Origin", o)
 		}
 	}
 	if r.Method != http.MethodOptions {
-		h.Set("Access-Control-Expose-Headers", "Content-Length, Content-Range, Date")
+		h["Access-Control-Expose-Headers"] = exposeHeaders
 		return
 	}
 	h.Set("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS")

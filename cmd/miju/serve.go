@@ -227,6 +227,7 @@ func (s *server) httpServer(ctx context.Context, l net.Listener, h http.Handler,
 	hs := &http.Server{
 		Handler:           h,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ConnContext:       origin.ConnContext,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    16 << 10,
@@ -234,7 +235,7 @@ func (s *server) httpServer(ctx context.Context, l net.Listener, h http.Handler,
 	}
 	if l != nil {
 		running.Go(func() {
-			if err := hs.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			if err := hs.Serve(origin.Listener(l)); !errors.Is(err, http.ErrServerClosed) {
 				failed <- err
 			}
 		})

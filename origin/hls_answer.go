@@ -1,0 +1,149 @@
+package origin
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// heads are buffers of connections that hold a write back.
+var heads = sync.Pool{New: func() any { return new([headBuffer]byte) }}
+
+// Header values that many answers share; nobody changes a header's values in
+// place. A map entry of its own for each would cost more than the rest of an
+// answer.
+var (
+	typePlaylist  = []string{"application/vnd.apple.mpegurl"}
+	typeVideo     = []string{"video/mp4"}
+	typeAudio     = []string{"audio/mp4"}
+	immutable     = []string{"max-age=3600, immutable"}
+	encodingGzip  = []string{"gzip"}
+	varyEncoding  = []string{"Accept-Encoding"}
+	varyBoth      = []string{"Origin", "Accept-Encoding"}
+	varyOrigin    = []string{"Origin"}
+	rangesBytes   = []string{"bytes"}
+	everyOrigin   = []string{"*"}
+	exposeHeaders = []string{"Content-Length, Content-Range, Date"}
+)
+
+// maxAges are the values of Cache-Control by seconds; below one second nothing
+// may be kept unasked.
+var maxAges = func() (all [256][]string) {
+	all[0] = []string{"no-cache"}
+	for i := 1; i < len(all); i++ {
+		all[i] = []string{"max-age=" + strconv.Itoa(i)}
+	}
+	return all
+}()
+
+func maxAge(age time.Duration) []string {
+	s := int(age / time.Second)
+	if s < len(maxAges) {
+		return maxAges[s]
+	}
+	return []string{"max-age=" + strconv.Itoa(s)}
+}
+
+// fileType is the header for a media type.
+func fileType(s string) []string {
+	switch s {
+	case typeVideo[0]:
+		return typeVideo
+	case typeAudio[0]:
+		return typeAudio
+	}
+	return []string{s}
+}
+
+// dated is the value of Date for one second.
+type dated struct {
+	unix  int64
+	value []string
+}
+
+var lastDate atomic.Pointer[dated]
+
+// date returns the value of Date. Where there is none net/http formats one for
+// each answer, on a stack that has to grow for it.
+func date() []string {
+	now := time.Now()
+	d := lastDate.Load()
+	if d == nil || d.unix != now.Unix() {
+		d = &dated{now.Unix(), []string{now.UTC().Format(http.TimeFormat)}}
+		lastDate.Store(d)
+	}
+	return d.value
+}
+
+// acceptsGzip reports whether a client names gzip and does not refuse it by q=0.
+func acceptsGzip(h http.Header) bool {
+	for _, line := range h["Accept-Encoding"] {
+		for token := range strings.SplitSeq(line, ",") {
+			name, q, weighed := strings.Cut(strings.ReplaceAll(token, " ", ""), ";")
+			if strings.EqualFold(name, "gzip") {
+				return !weighed || strings.Trim(q, "q=0.") != ""
+			}
+		}
+	}
+	return false
+}
+
+// send writes an answer of known size; length is that as a header.
+func (h *hlsOrigin) send(w http.ResponseWriter, r *http.Request, length []string, chunks ...[]byte) {
+	header := w.Header()
+	header["Content-Length"] = length
+	header["Date"] = date()
+	if r.Method == http.MethodHead {
+		return
+	}
+	c := connOf(r.Context(), r.ProtoMajor)
+	c.hold()
+	body := h.body(w)
+	for _, chunk := range chunks {
+		if _, err := body.Write(chunk); err != nil {
+			break // the client is gone
+		}
+	}
+	c.release() // the same
+}
+
+// body is an answer's body. A client that takes nothing of it for the write
+// timeout is disconnected.
+type body struct {
+	http.ResponseWriter
+	deadline deadliner // nil if the writer has none
+	origin   *hlsOrigin
+}
+
+type deadliner interface {
+	SetWriteDeadline(time.Time) error
+}
+
+func (h *hlsOrigin) body(w http.ResponseWriter) body {
+	d, _ := w.(deadliner)
+	return body{w, d, h}
+}
+
+// Write implements io.Writer. The deadline need not be taken back: net/http
+// does that behind every answer.
+func (b body) Write(p []byte) (int, error) {
+	if b.deadline != nil {
+		b.deadline.SetWriteDeadline(time.Now().Add(b.origin.server.config.WriteTimeout)) // a connection that is gone says so below
+	}
+	n, err := b.ResponseWriter.Write(p)
+	b.origin.server.hlsBytes.Add(uint64(n))
+	return n, err
+}
+
+// WriteHeader implements http.ResponseWriter: a Range that cannot be had is
+// an error like others.
+func (b body) WriteHeader(status int) {
+	if status >= http.StatusBadRequest {
+		b.Header().Set("Cache-Control", "no-store")
+		b.origin.server.failures[status].Add(1)
+	}
+	b.ResponseWriter.WriteHeader(status)
+}
