@@ -28,8 +28,8 @@ const (
 	maxStreams = 8
 	// maxIgnored bounds the names of streams left out.
 	maxIgnored = 16
-	// maxScrambled is how many scrambled packets in a row, without a clear one,
-	// make a stream one that is not carried.
+	// maxScrambled is how many scrambled packets in a row, before any that told
+	// its configuration, make a stream one that is not carried.
 	maxScrambled = 100
 )
 
@@ -237,9 +237,10 @@ func (d *Demuxer) jump(e *elementary, p *packet) {
 	}
 }
 
-// scrambled gives a stream up that has been scrambled for long.
+// scrambled gives a stream up that has been scrambled from its beginning. One
+// that was clear before may be clear again: it only has a gap.
 func (d *Demuxer) scrambled(e *elementary) {
-	if e == nil {
+	if e == nil || e.parser.track() != nil {
 		return
 	}
 	if e.scrambled++; e.scrambled >= maxScrambled {

@@ -80,6 +80,32 @@ func TestScrambledStreamsAreRefusedByName(t *testing.T) {
 	}
 }
 
+// TestScrambledForAWhile: a stream that was clear before goes on when it is clear
+// again, however many packets could not be read meanwhile.
+func TestScrambledForAWhile(t *testing.T) {
+	w := start()
+	const n = 4 * maxScrambled
+	for i := range n {
+		at := len(w.out)
+		w.picture(int64(i)*3000, int64(i)*3000, i%100 == 0, 1)
+		for ; at < len(w.out) && i >= maxScrambled && i < 2*maxScrambled; at += packetSize {
+			w.out[at+3] |= 0x80
+		}
+		w.sound(int64(i)*1920, adts(1))
+	}
+	d, frames, err := demux(w.out, 1316)
+	pictures := 0
+	for _, f := range frames {
+		if f.Track.Kind() == media.KindVideo {
+			pictures++
+		}
+	}
+	// The newest picture before the gap has no end.
+	if err != nil || pictures < n-maxScrambled-1 || len(d.Ignored()) > 0 || d.Stats().Scrambled < maxScrambled {
+		t.Errorf("%v, %d pictures, without %v, %+v", err, pictures, d.Ignored(), d.Stats())
+	}
+}
+
 // TestTablesChange holds what a changed PAT or PMT does to a stream that runs.
 func TestTablesChange(t *testing.T) {
 	programs := func(w *builder, list ...uint16) {
