@@ -283,7 +283,8 @@ func (c codedClip) check(t *testing.T, got probed, kind, codec string, sameBytes
 }
 
 // TestMultitrack publishes three pictures and three sounds on one connection:
-// all become tracks, players that know one get the first.
+// all become tracks, in HLS variants and renditions; players that know one get
+// the first.
 func TestMultitrack(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -296,15 +297,22 @@ func TestMultitrack(t *testing.T) {
 	if n := strings.Count(api, `"codec": "H.264"`); n != 3 {
 		t.Errorf("%d tracks of H.264 in the API: %s", n, api)
 	}
-	for _, way := range []string{".m3u8", ".flv", ".ts"} {
+	_, list := get(t, s.url("/live/many.m3u8"))
+	if v, a := strings.Count(list, "#EXT-X-STREAM-INF:"), strings.Count(list, "#EXT-X-MEDIA:TYPE=AUDIO"); v != 3 || a != 3 {
+		t.Errorf("%d variants and %d sounds in\n%s", v, a, list)
+	}
+	for way, kinds := range map[string]string{
+		".flv": "video audio", ".ts": "video audio", "/video.m3u8": "video", "/video2.m3u8": "video", "/video3.m3u8": "video", "/audio.m3u8": "audio", "/audio3.m3u8": "audio",
+	} {
 		t.Run(way[1:], func(t *testing.T) {
 			t.Parallel()
 			got := probePackets(t, s.url("/live/many"+way), 5)
-			if way == ".flv" && len(got.Streams) != 2 {
+			if n := len(strings.Fields(kinds)); len(got.Streams) != n {
 				t.Errorf("%+v", got.Streams)
 			}
-			clip.check(t, got, "video", "h264", way != ".ts")
-			clip.check(t, got, "audio", "aac", way != ".ts")
+			for kind := range strings.FieldsSeq(kinds) {
+				clip.check(t, got, kind, map[string]string{"video": "h264", "audio": "aac"}[kind], way != ".ts")
+			}
 		})
 	}
 }
