@@ -10,6 +10,7 @@ need ffmpeg ffmpeg
 need ffprobe ffmpeg
 need chromium chromium
 need nginx nginx-light
+need varnishd varnish
 need srt-live-transmit srt-tools
 need gst-launch-1.0 gstreamer1.0-tools
 if command -v dpkg >/dev/null; then
@@ -28,5 +29,5 @@ fi
 command -v apt-get >/dev/null || { echo "the tests need ${missing[*]}, and there is no apt-get here: install them by hand" >&2; exit 1; }
 export DEBIAN_FRONTEND=noninteractive
 $sudo apt-get update -qq
-# policy-rc.d aside, nginx would start itself on port 80; the tests start their own.
+# policy-rc.d aside, nginx and Varnish would start themselves; the tests start their own.
 $sudo apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null

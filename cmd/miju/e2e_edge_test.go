@@ -2,128 +2,219 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
+	"time"
 )
 
-// nginxConf is a CDN edge: it passes HTTP-FLV through as it comes and caches
-// HLS, merging what is asked for at once.
-const nginxConf = `
-%[4]sdaemon off;
-master_process off;
-pid %[1]s/nginx.pid;
-error_log %[1]s/error.log;
-events { worker_connections 256; }
-http {
-  access_log off;
-  proxy_cache_path %[1]s/cache keys_zone=hls:1m inactive=1m;
-  client_body_temp_path %[1]s/body;
-  proxy_temp_path %[1]s/proxy;
-  fastcgi_temp_path %[1]s/fastcgi;
-  uwsgi_temp_path %[1]s/uwsgi;
-  scgi_temp_path %[1]s/scgi;
-  server {
-    listen 127.0.0.1:%[2]d;
-    proxy_http_version 1.1;
-    location ~ \.flv$ {
-      proxy_pass http://%[3]s;
-      proxy_buffering off;
-    }
-    location / {
-      proxy_pass http://%[3]s;
-      proxy_cache hls;
-      proxy_cache_lock on;
-      add_header X-Edge $upstream_cache_status always;
-    }
-  }
-}
-`
+// countedOrigin is an origin as edges see it. It counts what they ask for, and
+// stays at its address when the server behind it is another one.
+type countedOrigin struct {
+	*httptest.Server
+	behind atomic.Pointer[testServer] // nil: connections are cut
 
-// startEdge runs nginx in front of s and returns its base URL.
-func startEdge(t *testing.T, s *testServer) string {
+	mu       sync.Mutex
+	requests map[string]int // by URL
+}
+
+func countOrigin(t testing.TB, s *testServer) *countedOrigin {
+	o := &countedOrigin{requests: map[string]int{}}
+	o.behind.Store(s)
+	o.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		o.mu.Lock()
+		o.requests[r.URL.String()]++
+		o.mu.Unlock()
+		s := o.behind.Load()
+		if s == nil {
+			panic(http.ErrAbortHandler)
+		}
+		s.route(w, r)
+	}))
+	t.Cleanup(func() {
+		o.CloseClientConnections()
+		o.Close()
+	})
+	return o
+}
+
+// count returns how often edges asked for URLs that begin so, and how many
+// different ones there were.
+func (o *countedOrigin) count(prefix string) (requests, urls int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for u, n := range o.requests {
+		if strings.HasPrefix(u, prefix) {
+			requests += n
+			urls++
+		}
+	}
+	return requests, urls
+}
+
+// repeated tells which URLs were asked for more than once.
+func (o *countedOrigin) repeated() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var b strings.Builder
+	for _, u := range slices.Sorted(maps.Keys(o.requests)) {
+		if o.requests[u] > 1 {
+			fmt.Fprintf(&b, "%d %s\n", o.requests[u], u)
+		}
+	}
+	return b.String()
+}
+
+// edge is a cache in front of an origin, run from a file in deploy.
+type edge struct {
+	base string
+	addr string
+	// restart ends it and starts it anew at the same address.
+	restart func()
+}
+
+// edges are all that deploy has a file for.
+var edges = map[string]func(t testing.TB, origin string) *edge{"nginx": startNginx, "varnish": startVarnish}
+
+// freeAddr returns an address of loopback that nobody listens on.
+func freeAddr(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := l.Addr().(*net.TCPAddr).Port
-	l.Close()
-	dir := t.TempDir()
-	user := ""
-	if os.Getuid() == 0 {
-		user = "user root;\n"
-	}
-	conf := filepath.Join(dir, "nginx.conf")
-	if err := os.WriteFile(conf, fmt.Appendf(nil, nginxConf, dir, port, s.http.Addr(), user), 0o600); err != nil {
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// deployed returns a file of deploy with some of it replaced, all of which
+// must be in it.
+func deployed(t testing.TB, name string, oldNew ...string) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("..", "..", "deploy", name))
+	if err != nil {
 		t.Fatal(err)
 	}
-	spawn(t, "nginx", "-p", dir, "-c", conf)
-	base := fmt.Sprintf("http://127.0.0.1:%d", port)
-	waitFor(t, "nginx to answer", func() bool {
-		r, err := http.Get(base + "/live/none.flv")
-		if err != nil {
-			return false
+	for i := 0; i < len(oldNew); i += 2 {
+		if !strings.Contains(string(b), oldNew[i]) {
+			t.Fatalf("deploy/%s has no %q", name, oldNew[i])
 		}
-		r.Body.Close()
-		return r.StatusCode == http.StatusNotFound
-	})
-	return base
+	}
+	return strings.NewReplacer(oldNew...).Replace(string(b))
 }
 
-// TestEdge pulls through nginx what a CDN would.
+// runEdge spawns an edge until the test ends.
+func runEdge(t testing.TB, addr, name string, args ...string) *edge {
+	e := &edge{base: "http://" + addr, addr: addr}
+	var p *program
+	launch := func() {
+		p = spawn(t, name, args...)
+		waitFor(t, name+" to answer", func() bool {
+			r, err := http.Get(e.base + "/live/nobody.flv")
+			if err != nil {
+				return false
+			}
+			r.Body.Close()
+			return r.StatusCode == http.StatusNotFound
+		})
+	}
+	end := func() {
+		p.cmd.Process.Signal(syscall.SIGTERM) // it has workers, which it ends
+		select {
+		case <-p.done:
+		case <-time.After(patience):
+			t.Errorf("%s does not end", name)
+		}
+	}
+	launch()
+	t.Cleanup(func() { end() })
+	e.restart = func() {
+		end()
+		launch()
+	}
+	return e
+}
+
+// startNginx runs nginx with deploy/nginx.conf.
+func startNginx(t testing.TB, origin string) *edge {
+	t.Helper()
+	addr, dir := freeAddr(t), t.TempDir()
+	head := "pid " + dir + "/pid;\nerror_log " + dir + "/error.log;\ndaemon off;\n"
+	if os.Getuid() == 0 {
+		head += "user root;\n"
+	}
+	temp := "http {\n"
+	for _, module := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
+		temp += module + "_temp_path " + dir + "/" + module + ";\n"
+	}
+	conf := filepath.Join(dir, "nginx.conf")
+	writeFile(t, conf, deployed(t, "nginx.conf",
+		"worker_processes auto;", head+"worker_processes 2;",
+		"worker_rlimit_nofile 65536;", "", "worker_connections 16384;", "worker_connections 4096;",
+		"http {\n", temp, "/var/cache/nginx/miju", dir+"/cache", "127.0.0.1:8080", origin, "listen 80;", "listen "+addr+";"))
+	t.Cleanup(func() {
+		if log, err := os.ReadFile(dir + "/error.log"); err == nil && t.Failed() {
+			t.Logf("nginx's log:\n%s", tail(string(log)))
+		}
+	})
+	return runEdge(t, addr, "nginx", "-p", dir, "-c", conf)
+}
+
+// startVarnish runs Varnish with deploy/varnish.vcl.
+func startVarnish(t testing.TB, origin string) *edge {
+	t.Helper()
+	addr, dir := freeAddr(t), t.TempDir()
+	host, port, err := net.SplitHostPort(origin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	vcl := filepath.Join(dir, "varnish.vcl")
+	writeFile(t, vcl, deployed(t, "varnish.vcl", "127.0.0.1", host, `"8080"`, `"`+port+`"`))
+	return runEdge(t, addr, "varnishd", "-F", "-j", "none", "-n", filepath.Join(dir, "work"), "-a", addr, "-f", vcl, "-s", "malloc,256m", "-p", "timeout_idle=75")
+}
+
+// onEdges runs a test on each kind of edge.
+func onEdges(t *testing.T, test func(t *testing.T, s *testServer, o *countedOrigin, e *edge)) {
+	t.Parallel()
+	for name, startEdge := range edges {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := start(t)
+			o := countOrigin(t, s)
+			test(t, s, o, startEdge(t, o.Listener.Addr().String()))
+		})
+	}
+}
+
+// TestEdge pulls through an edge what players would.
 func TestEdge(t *testing.T) {
-	s := start(t)
-	edge := startEdge(t, s)
-	push(t, "h264-aac.flv", "flv", s.rtmpURL("x"))
-	s.waitLive(t, "x")
-	t.Run("players", func(t *testing.T) {
-		for _, path := range []string{"/live/x.flv", "/live/x.m3u8"} {
+	onEdges(t, func(t *testing.T, s *testServer, _ *countedOrigin, e *edge) {
+		push(t, "h264-aac.flv", "flv", s.rtmpURL("x"))
+		s.waitLive(t, "x")
+		for _, path := range []string{"/live/x.flv", "/live/x.m3u8", "/live/x.ts"} {
 			t.Run(path, func(t *testing.T) {
 				t.Parallel()
-				checkPackets(t, "h264-aac.flv", probePackets(t, edge+path, 6), true, true)
+				p := probePackets(t, e.base+path, 6)
+				if path != "/live/x.ts" { // which has its own form of the clip's packets
+					checkPackets(t, "h264-aac.flv", p, true, true)
+				} else if len(p.Packets) < 100 {
+					t.Errorf("%d packets in six seconds", len(p.Packets))
+				}
 			})
 		}
-	})
-	init := ""
-	for _, line := range strings.Split(mediaPlaylist(t, edge, "/live/x.m3u8"), "\n") {
-		if rest, ok := strings.CutPrefix(line, `#EXT-X-MAP:URI="`); ok {
-			init, _, _ = strings.Cut(rest, `"`)
-		}
-	}
-	if init == "" {
-		t.Fatal("the playlist names no initialization section")
-	}
-	statuses := ""
-	for range 2 {
-		r, err := http.Get(edge + "/live/x/" + init)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.Body.Close()
-		statuses += r.Header.Get("X-Edge") + " "
-	}
-	if !strings.HasSuffix(statuses, "HIT ") {
-		t.Errorf("the edge does not keep initialization sections: %s", statuses)
-	}
-}
-
-// mediaPlaylist returns the first media playlist that a multivariant one names.
-func mediaPlaylist(t *testing.T, base, path string) string {
-	t.Helper()
-	_, multivariant := get(t, base+path)
-	for _, line := range strings.Split(multivariant, "\n") {
-		if line != "" && line[0] != '#' {
-			status, body := get(t, base+path[:strings.LastIndex(path, "/")+1]+line)
-			if status != http.StatusOK {
-				t.Fatalf("%s: %d %s", line, status, body)
+		t.Run("page", func(t *testing.T) {
+			if status, body := get(t, e.base+"/live/x"); status != http.StatusOK || !strings.Contains(body, "<html") {
+				t.Errorf("the watch page: %d %s", status, tail(body))
 			}
-			return body
-		}
-	}
-	t.Fatalf("no media playlist in %s", multivariant)
-	return ""
+		})
+	})
 }
