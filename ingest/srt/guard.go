@@ -45,11 +45,15 @@ type bounds struct {
 	// narrow is over how long a player's repetitions are held against what it
 	// was sent: long enough for a line that is only bad for a moment.
 	narrow time.Duration
+	// repeated is how many packets more than it was sent a player may have sent
+	// again within that time, on the worst of lines: each of its requests, of a
+	// datagram, can name one packet hundreds of times, and gets it as often.
+	repeated uint64
 	// interval is how often silence and buffered are looked at.
 	interval time.Duration
 }
 
-var defaultBounds = bounds{decision: 2500 * time.Millisecond, silence: 5 * time.Second, buffered: 64 << 20, waiting: 64 << 10, unread: 5 * time.Second, narrow: 10 * time.Second, interval: time.Second}
+var defaultBounds = bounds{decision: 2500 * time.Millisecond, silence: 5 * time.Second, buffered: 64 << 20, waiting: 64 << 10, unread: 5 * time.Second, narrow: 10 * time.Second, repeated: 64 << 10, interval: time.Second}
 
 var (
 	errNoPassphrase  = fmt.Errorf("%w: the caller does not encrypt, and must", auth.ErrDenied)

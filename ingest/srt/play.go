@@ -83,7 +83,8 @@ func (c *conn) playAdmitted(ctx context.Context, s *stream.Stream, f feed) error
 	reader.Go(func() { cancel(c.discard()) })
 	out := &sender{
 		conn: c.srt, size: min(payloadSize, (int(c.mtu)-headers)/188*188), latency: c.Transport().Latency,
-		unread: c.listener.bounds.unread, narrow: c.listener.bounds.narrow, progress: time.Now(), filled: time.Now(),
+		unread: c.listener.bounds.unread, narrow: c.listener.bounds.narrow, flood: c.listener.bounds.repeated,
+		progress: time.Now(), filled: time.Now(),
 	}
 	err := out.copy(ctx, s, f)
 	if cause := context.Cause(ctx); cause != nil {
@@ -123,6 +124,7 @@ type sender struct {
 	latency time.Duration
 	unread  time.Duration
 	narrow  time.Duration
+	flood   uint64 // bounds.repeated
 
 	payload []byte
 	size    int    // of a full payload
@@ -249,8 +251,12 @@ func (o *sender) look(now time.Time) (unsent uint64, err error) {
 	if now.Sub(o.progress) > o.unread {
 		return unsent, errSlow
 	}
+	repeated, sent := total.PktRetrans-o.repeated, total.PktSentUnique-o.sent
+	if repeated > sent+o.flood {
+		return unsent, errNarrow
+	}
 	if now.Sub(o.window) >= o.narrow {
-		if !o.window.IsZero() && total.PktRetrans-o.repeated > total.PktSentUnique-o.sent+burst {
+		if !o.window.IsZero() && repeated > sent+burst {
 			return unsent, errNarrow
 		}
 		o.sent, o.repeated, o.window = total.PktSentUnique, total.PktRetrans, now

@@ -3,6 +3,7 @@ package srt
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
 	"net"
@@ -233,6 +234,20 @@ func TestHowPlayersEnd(t *testing.T) {
 		}
 		if took := time.Since(begin); took < 1500*time.Millisecond || c.Transport().Dropped == 0 && took > 3*time.Second {
 			t.Errorf("after %v: %+v", took, c.Transport())
+		}
+	})
+	t.Run("it asks for the same packet without end", func(t *testing.T) {
+		t.Parallel()
+		l := listen(t)
+		l.bounds.repeated = 4 << 10
+		caller, c := player(t, l)
+		var again []byte
+		for range 360 {
+			again = binary.BigEndian.AppendUint32(again, 1)
+		}
+		defer every(10*time.Millisecond, func() { caller.Control(3, 0, 0, again) })()
+		if err := c.playAdmitted(t.Context(), offline(t), rolling()); !errors.Is(err, errNarrow) {
+			t.Errorf("%v: %+v", err, c.Transport())
 		}
 	})
 	t.Run("it says goodbye", func(t *testing.T) {
