@@ -99,6 +99,8 @@ type Muxer struct {
 	held       []media.Frame
 	segmenters []*segmenter
 
+	// bytes is how many bytes of parts the muxer keeps.
+	bytes  int
 	ended  bool
 	window *Window
 	stats  Stats

@@ -9,7 +9,8 @@ import (
 
 // part is one partial segment (RFC 8216bis, 4.4.4.9): a moof and its mdat.
 type part struct {
-	data        []byte
+	data        []byte // nil if its segment is stored
+	size        int
 	duration    time.Duration
 	independent bool
 }
@@ -29,8 +30,10 @@ type segment struct {
 	wall     time.Time
 	duration time.Duration
 	parts    []part
-	chunks   [][]byte // the parts' bytes, once whole
+	chunks   [][]byte // the parts' bytes, once whole; nil if it is stored
 	size     int
+	// stored says that the bytes are kept elsewhere.
+	stored bool
 
 	// partLines are the EXT-X-PART lines, tail is EXTINF and the URI.
 	partLines, tail []byte

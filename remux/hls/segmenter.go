@@ -29,10 +29,11 @@ type segmenter struct {
 	kind  media.Kind
 	name  string
 
-	// done are the whole segments that are kept, oldest first; open grows.
-	done []*segment
-	open *segment
-	init *initSection
+	// done are the whole segments that are kept, oldest first, shared a copy of
+	// it for windows if it has not changed since; open grows.
+	done, shared []*segment
+	open         *segment
+	init         *initSection
 
 	timescale  uint32
 	partTarget int64 // in ticks
@@ -217,6 +218,7 @@ func (s *segmenter) closePart(final bool) {
 	}
 	s.sequence++
 	p.data = fmp4.AppendPart(make([]byte, 0, fmp4.PartSize(s.samples)), s.sequence, uint64(s.partStart), s.samples)
+	p.size = len(p.data)
 	clear(s.samples)
 	s.samples = s.samples[:0]
 
@@ -224,7 +226,8 @@ func (s *segmenter) closePart(final bool) {
 	o.partLines = appendPart(o.partLines, s.name, o.number, len(o.parts), &p)
 	o.parts = append(o.parts, p)
 	o.duration += fmp4.Duration(s.partEnd, s.timescale) - fmp4.Duration(s.partStart, s.timescale)
-	o.size += len(p.data)
+	o.size += p.size
+	s.muxer.bytes += p.size
 	s.partStart = s.partEnd
 	stats.Parts++
 	s.dirty = true
@@ -256,7 +259,7 @@ func (s *segmenter) finish(next *cut, at int64) {
 		o.chunks[i] = o.parts[i].data
 	}
 	o.tail = appendSegment(nil, s.name, o)
-	s.done = append(s.done, o)
+	s.done, s.shared = append(s.done, o), nil
 	s.open = nil
 	s.muxer.stats.Segments++
 	s.dirty = true
@@ -313,9 +316,13 @@ func bitRate(bytes int, d time.Duration) int {
 
 // expire forgets what the playlist does not list any more, but for a spare.
 func (s *segmenter) expire() {
-	if drop := s.listedFrom() - spareSegments; drop > 0 {
-		s.done = slices.Delete(s.done, 0, drop)
+	drop := max(0, s.listedFrom()-spareSegments)
+	for _, seg := range s.done[:drop] {
+		if !seg.stored {
+			s.muxer.bytes -= seg.size
+		}
 	}
+	s.done = slices.Delete(s.done, 0, drop)
 }
 
 // listedFrom returns the index in done of the first segment to list: the rest

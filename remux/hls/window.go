@@ -43,9 +43,13 @@ func (w *Window) Renditions() []*Rendition { return w.renditions }
 type File struct {
 	// Type is the media type.
 	Type string
-	// Chunks are the file's bytes, in order.
+	// Chunks are the file's bytes, in order; nil if they are stored.
 	Chunks [][]byte
-	// Size is the length of all chunks together.
+	// Stored is the name of the segment that was stored (Muxer.Store), empty if
+	// there are Chunks. The file begins Offset bytes into it.
+	Stored string
+	Offset int64
+	// Size is the length of the file in bytes.
 	Size int
 }
 
@@ -152,22 +156,34 @@ func (r *Rendition) file(name, rest string) (File, bool) {
 		if seg == nil || seg.gap {
 			return File{}, false
 		}
-		return File{Type: mediaType, Chunks: seg.chunks, Size: seg.size}, true
+		f := File{Type: mediaType, Chunks: seg.chunks, Size: seg.size}
+		if seg.stored {
+			f.Stored = name
+		}
+		return f, true
 	}
-	parts := r.parts
+	parts, stored := r.parts, false
 	if msn != r.open {
 		seg := r.segment(msn)
 		if seg == nil {
 			return File{}, false
 		}
-		parts = seg.parts
+		parts, stored = seg.parts, seg.stored
 	}
 	i, ok := parseNumber(index)
 	if !ok || i >= int64(len(parts)) {
 		return File{}, false
 	}
-	data := parts[i].data
-	return File{Type: mediaType, Chunks: [][]byte{data}, Size: len(data)}, true
+	f := File{Type: mediaType, Size: parts[i].size}
+	if !stored {
+		f.Chunks = [][]byte{parts[i].data}
+		return f, true
+	}
+	f.Stored = string(appendSegmentName(nil, r.name, msn))
+	for _, p := range parts[:i] {
+		f.Offset += int64(p.size)
+	}
+	return f, true
 }
 
 func (r *Rendition) initFile(name, mediaType string) (File, bool) {
@@ -278,8 +294,11 @@ func (w *Window) rendition(name string) *Rendition {
 
 // render makes the immutable form of the rendition.
 func (s *segmenter) render() *Rendition {
+	if s.shared == nil {
+		s.shared = slices.Clone(s.done)
+	}
 	r := &Rendition{
-		name: s.name, segments: slices.Clone(s.done), firstListed: s.done[s.listedFrom()].number, open: s.number(), init: s.init, ended: s.muxer.ended,
+		name: s.name, segments: s.shared, firstListed: s.done[s.listedFrom()].number, open: s.number(), init: s.init, ended: s.muxer.ended,
 		limit: 3,
 	}
 	if s.open != nil {
