@@ -3,6 +3,7 @@ package mpegts
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -211,23 +212,37 @@ func TestProgramNamesWhatItCannotCarry(t *testing.T) {
 	}
 }
 
-// TestVersionsDiffer: two programs of other codecs must not share a version.
+// TestVersionsDiffer: two programs whose types or descriptors differ must not
+// share a version.
 func TestVersionsDiffer(t *testing.T) {
 	seen := map[uint8]string{}
-	audio := []media.Codec{0, media.AAC, media.Opus, media.MP3, media.AC3, media.EAC3}
-	for _, v := range []media.Codec{0, media.H264, media.H265} {
-		for _, a := range audio {
-			set := &media.TrackSet{}
-			name := v.String() + " " + a.String()
-			if v != 0 {
-				set.Tracks = append(set.Tracks, &media.Track{ID: 1, Codec: v})
+	sounds := []*media.Track{
+		nil,
+		mediatest.AACTrack(2),
+		{ID: 2, Codec: media.AC3},
+		{ID: 2, Codec: media.EAC3},
+		{ID: 2, Codec: media.MP3, SampleRate: 44100},
+		{ID: 2, Codec: media.MP3, SampleRate: 22050},
+		{ID: 2, Codec: media.Opus, Channels: 1},
+		{ID: 2, Codec: media.Opus, Channels: 2},
+		{ID: 2, Codec: media.Opus, Channels: 6},
+		{ID: 2, Codec: media.Opus, Channels: 8},
+	}
+	for _, picture := range []*media.Track{nil, mediatest.H264Track(1), mediatest.H265Track(1)} {
+		for _, sound := range sounds {
+			set, name := &media.TrackSet{}, ""
+			for _, track := range []*media.Track{picture, sound} {
+				if track != nil {
+					set.Tracks = append(set.Tracks, track)
+					name += fmt.Sprint(track.Codec, track.SampleRate, track.Channels, " ")
+				}
 			}
-			if a != 0 {
-				set.Tracks = append(set.Tracks, &media.Track{ID: 2, Codec: a})
+			if name == "" {
+				continue
 			}
 			p, err := NewProgram(set)
 			if err != nil {
-				continue
+				t.Fatal(name, err)
 			}
 			if other := seen[p.version]; other != "" {
 				t.Errorf("%s and %s have version %d", name, other, p.version)

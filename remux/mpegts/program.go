@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"math/bits"
 
 	"github.com/miju-live/miju/media"
 )
@@ -97,18 +98,44 @@ func check(t *media.Track) error {
 	return nil
 }
 
-// versionOf tells programs apart, those of other codecs always. Who reads along
-// sees a new version when the program changes, and all who read see the same.
+// versionOf tells programs apart: those of other codecs always, and what else
+// their descriptors and types say as well as 32 versions can. Who reads along sees
+// a new version when the program changes, and all who read see the same.
 func (p *Program) versionOf() uint8 {
 	v := uint8(0)
 	if t := p.Video; t != nil {
-		v = uint8(t.Codec) + hash(t.Language)
+		v = 10 + hash(t.Language)
+		if t.Codec == media.H265 {
+			v += 10
+		}
 	}
 	if t := p.Audio; t != nil {
-		v = v*7 + uint8(t.Codec) + hash(t.Language)
+		v += soundVersion(t) + hash(t.Language)
 	}
 	return v & 0x1f
 }
+
+// soundVersion is between 1 and 9. Opus has four of these: one channel, two or
+// three, up to seven, and eight.
+func soundVersion(t *media.Track) uint8 {
+	switch t.Codec {
+	case media.AC3:
+		return 2
+	case media.EAC3:
+		return 3
+	case media.MP3:
+		if isHalfRate(t) {
+			return 5
+		}
+		return 4
+	case media.Opus:
+		return 5 + min(4, uint8(bits.Len(uint(t.Channels))))
+	}
+	return 1
+}
+
+// isHalfRate reports whether MP3 has a rate of ISO 13818-3.
+func isHalfRate(t *media.Track) bool { return t.SampleRate < 32000 }
 
 func hash(s string) (h uint8) {
 	for _, c := range []byte(s) {
@@ -135,7 +162,7 @@ func appendES(dst []byte, pid uint16, t *media.Track) []byte {
 	case media.AAC:
 		typ = streamTypeAAC
 	case media.MP3:
-		if typ = streamTypeMP3; t.SampleRate < 32000 {
+		if typ = streamTypeMP3; isHalfRate(t) {
 			typ = streamTypeMP3Half
 		}
 	case media.AC3:
