@@ -22,8 +22,12 @@ type HLSConfig struct {
 	Segment   time.Duration `flag:"hls-segment" group:"HLS" help:"least duration of a segment; it ends at the next random access point, and the target duration is twice this" min:"1s" max:"10s"`
 	StartWait time.Duration `flag:"hls-start-wait" group:"HLS" help:"if the second random access point of a stream does not come within this, its target duration is 10s" min:"1s" max:"10s"`
 	Part      time.Duration `flag:"hls-part" group:"HLS" help:"duration of a part, rounded up to whole frames: shorter is less latency and more requests; 0 turns parts off, else 100ms at least" min:"0s" max:"1s"`
-	Window    time.Duration `flag:"hls-window" group:"HLS" help:"how much of a stream its playlists list; at least six target durations" min:"10s" max:"10m"`
+	Window    time.Duration `flag:"hls-window" group:"HLS" help:"how much of a stream its playlists list, which is how far viewers can rewind; at least six target durations" min:"10s" max:"24h"`
+	MemoryMiB int           `flag:"hls-memory" group:"HLS" help:"what the windows of all streams may hold in memory, in MiB; older segments go to files in --data-dir" min:"16" max:"1048576"`
 	Always    bool          `flag:"hls-always" group:"HLS" help:"package every stream from its start, not from its first HLS viewer on"`
+	// Dir is where segments are stored that are more than MemoryMiB. It belongs
+	// to one server, which empties it. If it is empty windows become shorter.
+	Dir string
 }
 
 // minPart is the least --hls-part: under it requests cost more than they give.
@@ -39,12 +43,13 @@ func (c HLSConfig) Check() error {
 
 // DefaultHLSConfig fits encoders that send a random access point every 1 to 4 s.
 func DefaultHLSConfig() HLSConfig {
-	return HLSConfig{Segment: 2 * time.Second, StartWait: 4 * time.Second, Part: 200 * time.Millisecond, Window: 30 * time.Second}
+	return HLSConfig{Segment: 2 * time.Second, StartWait: 4 * time.Second, Part: 200 * time.Millisecond, Window: 30 * time.Second, MemoryMiB: 1024}
 }
 
 // hlsOrigin owns the packagers: one for each stream that someone watches as HLS.
 type hlsOrigin struct {
 	server *Server
+	store  *hlsStore
 
 	mu        sync.Mutex
 	packagers map[streamkey.Key]*packager
@@ -96,6 +101,9 @@ type HLSStats struct {
 	// Waiting are the requests that wait now for something that is not yet
 	// there.
 	Waiting int64
+	// Held is how many bytes of segments are in memory, Stored how many
+	// segments are in files.
+	Held, Stored int64
 	// Requests counts by what they were for: "multivariant", "playlist" (of a
 	// rendition), "init", "part" and "segment".
 	Requests map[string]uint64
@@ -113,7 +121,7 @@ func (s *Server) HLSStats() HLSStats {
 	for k, name := range hlsKindNames {
 		requests[name] = h.requests[k].Load()
 	}
-	return HLSStats{Packagers: n, Waiting: h.waiting.Load(), Requests: requests, Stats: hls.Stats{
+	return HLSStats{Packagers: n, Waiting: h.waiting.Load(), Held: h.store.held.Load(), Stored: h.store.files.Load(), Requests: requests, Stats: hls.Stats{
 		Segments: h.segments.Load(), Parts: h.parts.Load(), LongParts: h.longParts.Load(), ShortParts: h.shortParts.Load(),
 		Forced: h.forced.Load(), Gaps: h.gaps.Load(), Dropped: h.dropped.Load(),
 	}}
@@ -131,7 +139,7 @@ func (c *hlsCounters) add(now, before hls.Stats) {
 }
 
 func newHLSOrigin(s *Server) *hlsOrigin {
-	return &hlsOrigin{server: s, packagers: map[streamkey.Key]*packager{}, next: map[streamkey.Key]hls.Numbers{}}
+	return &hlsOrigin{server: s, store: newHLSStore(s.config.HLS), packagers: map[streamkey.Key]*packager{}, next: map[streamkey.Key]hls.Numbers{}}
 }
 
 // run ends the packagers when ctx ends, and returns when they are gone.
@@ -197,7 +205,7 @@ func (h *hlsOrigin) start(key streamkey.Key, live *stream.Stream, old *packager)
 	muxer := hls.NewMuxer(hls.Config{Segment: c.Segment, StartWait: c.StartWait, Part: c.Part, Window: c.Window, First: first, Prefix: key.Name() + "/"})
 	// It follows the stream, not the request that happened to need it first.
 	ctx, cancel := context.WithCancel(context.Background())
-	p := &packager{stream: live, cancel: cancel}
+	p := &packager{stream: live, cancel: cancel, shelf: h.store.shelf(first.Segment, h.server.log.With("stream", key))}
 	p.state.Store(&hlsState{changed: make(chan struct{})})
 	h.running.Go(func() {
 		defer cancel()

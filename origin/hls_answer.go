@@ -26,7 +26,7 @@ var (
 	varyOrigin    = []string{"Origin"}
 	rangesBytes   = []string{"bytes"}
 	everyOrigin   = []string{"*"}
-	exposeHeaders = []string{"Content-Length, Content-Range, Date"}
+	exposeHeaders = []string{"Age, Content-Length, Content-Range, Date"}
 )
 
 // maxAges are the values of Cache-Control by seconds; below one second nothing
@@ -101,37 +101,42 @@ func (h *hlsOrigin) send(w http.ResponseWriter, r *http.Request, length []string
 	}
 	c := connOf(r.Context(), r.ProtoMajor)
 	c.hold()
-	body := h.body(w)
+	body := h.body(w, r)
 	for _, chunk := range chunks {
 		if _, err := body.Write(chunk); err != nil {
 			break // the client is gone
 		}
 	}
-	c.release() // the same
+	if c.holds() {
+		http.NewResponseController(w).Flush() // the same
+	}
 }
 
-// body is an answer's body. A client that takes nothing of it for the write
-// timeout is disconnected.
+// body is an answer's body, counted.
 type body struct {
 	http.ResponseWriter
-	deadline deadliner // nil if the writer has none
-	origin   *hlsOrigin
+	origin *hlsOrigin
+	// deadline is that of a stream of HTTP/2. Those of HTTP/1 are the
+	// connection's, see Listener.
+	deadline deadliner
 }
 
 type deadliner interface {
 	SetWriteDeadline(time.Time) error
 }
 
-func (h *hlsOrigin) body(w http.ResponseWriter) body {
-	d, _ := w.(deadliner)
-	return body{w, d, h}
+func (h *hlsOrigin) body(w http.ResponseWriter, r *http.Request) body {
+	b := body{ResponseWriter: w, origin: h}
+	if r.ProtoMajor > 1 {
+		b.deadline, _ = w.(deadliner)
+	}
+	return b
 }
 
-// Write implements io.Writer. The deadline need not be taken back: net/http
-// does that behind every answer.
+// Write implements io.Writer.
 func (b body) Write(p []byte) (int, error) {
 	if b.deadline != nil {
-		b.deadline.SetWriteDeadline(time.Now().Add(b.origin.server.config.WriteTimeout)) // a connection that is gone says so below
+		b.deadline.SetWriteDeadline(time.Now().Add(b.origin.server.config.WriteTimeout)) // a stream that is gone says so below
 	}
 	n, err := b.ResponseWriter.Write(p)
 	b.origin.server.hlsBytes.Add(uint64(n))

@@ -24,6 +24,7 @@ const endTargets = 3
 type packager struct {
 	stream *stream.Stream
 	cancel context.CancelFunc
+	shelf  *shelf
 	state  atomic.Pointer[hlsState]
 }
 
@@ -87,6 +88,7 @@ func (s *hlsState) rendition(name string) *hlsRendition {
 // run copies the stream into the muxer until it ends or ctx does.
 func (p *packager) run(ctx context.Context, h *hlsOrigin, muxer *hls.Muxer) {
 	log := h.server.log.With("stream", p.stream.Key())
+	defer p.shelf.close()
 	reader := p.stream.NewReader(stream.ReaderOptions{All: true, Wake: stream.WakeNow})
 	var batch []*stream.Entry
 	var err error
@@ -100,7 +102,9 @@ func (p *packager) run(ctx context.Context, h *hlsOrigin, muxer *hls.Muxer) {
 			changed = muxer.Write(&e.Frame) || changed
 		}
 		if changed {
-			p.publish(muxer.Window())
+			w := muxer.Window()
+			p.publish(w)
+			p.shelf.keep(muxer, w)
 			now := muxer.Stats()
 			warn(log, now, stats)
 			h.add(now, stats)

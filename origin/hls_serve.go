@@ -59,11 +59,26 @@ func (h *hlsOrigin) serveFile(w http.ResponseWriter, r *http.Request, key stream
 	header["Content-Type"] = fileType(f.Type)
 	header["Cache-Control"] = immutable
 	header["Accept-Ranges"] = rangesBytes
+	if f.Stored != "" {
+		h.serveStored(w, r, p, s, f)
+		return
+	}
 	if r.Header.Get("Range") != "" {
-		http.ServeContent(h.body(w), r, "", time.Time{}, &chunkReader{file: f})
+		http.ServeContent(h.body(w, r), r, "", time.Time{}, &chunkReader{file: f})
 		return
 	}
 	h.send(w, r, []string{strconv.Itoa(f.Size)}, f.Chunks...)
+}
+
+// serveStored answers with what is in a file.
+func (h *hlsOrigin) serveStored(w http.ResponseWriter, r *http.Request, p *packager, s *hlsState, f hls.File) {
+	stored, err := p.shelf.open(f)
+	if err != nil { // it has left the window while it was asked for
+		h.missing(w, s, directives{}, f.Stored)
+		return
+	}
+	defer stored.Close()
+	http.ServeContent(h.body(w, r), r, "", time.Time{}, stored)
 }
 
 // serveMedia answers a media playlist, when it is what the directives ask for.

@@ -37,10 +37,14 @@ type stage struct {
 
 // onStage runs f in a bubble and ends everything afterwards; that all
 // goroutines are gone is checked by synctest.
-func onStage(t *testing.T, f func(*stage)) {
+func onStage(t *testing.T, f func(*stage), change ...func(*Config)) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &stage{t: t, hub: stream.NewHub(stream.DefaultConfig(), nil)}
-		s.server = NewServer(DefaultConfig(), s.hub, auth.Open{}, http.NotFoundHandler(), slog.New(slog.DiscardHandler))
+		c := DefaultConfig()
+		for _, f := range change {
+			f(&c)
+		}
+		s.server = NewServer(c, s.hub, auth.Open{}, http.NotFoundHandler(), slog.New(slog.DiscardHandler))
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() {

@@ -3,40 +3,42 @@ package origin
 import (
 	"context"
 	"net"
+	"time"
 )
 
-// headBuffer is what net/http gathers of an answer, in bytes, before it writes:
-// the head and the beginning of the body.
-const headBuffer = 4096
+const (
+	// headBuffer is what net/http gathers of an answer, in bytes, before it
+	// writes: the head and the beginning of the body.
+	headBuffer = 4096
+	// deadlineStep is how much earlier than need be a deadline may be set. A
+	// deadline for each of thousands of small answers a second costs more than
+	// their heads.
+	deadlineStep = time.Second
+)
 
-// Listener returns l with connections on which an answer's head goes out
-// together with its body: net/http by itself makes two writes of it, which
-// costs a third of all that it takes to send a part. An http.Server that
-// serves it must have ConnContext, or nothing changes.
-func Listener(l net.Listener) net.Listener { return listener{l} }
+// Listener returns l with connections that end when they take nothing for the
+// write timeout, and on which a head goes out together with its body: net/http
+// by itself makes two writes of that. An http.Server must serve its own
+// listener through this, below TLS if there is any, with ConnContext.
+func (s *Server) Listener(l net.Listener) net.Listener {
+	return listener{l, s.config.WriteTimeout}
+}
 
-type listener struct{ net.Listener }
+type listener struct {
+	net.Listener
+	timeout time.Duration
+}
 
 // Accept implements net.Listener.
 func (l listener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if t, ok := c.(*net.TCPConn); ok && err == nil {
-		return &conn{TCPConn: t}, nil
+		return &conn{TCPConn: t, timeout: l.timeout}, nil
 	}
 	return c, err
 }
 
 type connKey struct{}
-
-// connOf returns the connection that a request has for itself, nil if it came
-// by HTTP/2 or TLS.
-func connOf(ctx context.Context, protoMajor int) *conn {
-	if protoMajor != 1 {
-		return nil
-	}
-	c, _ := ctx.Value(connKey{}).(*conn)
-	return c
-}
 
 // ConnContext is for an http.Server that serves a Listener.
 func ConnContext(ctx context.Context, c net.Conn) context.Context {
@@ -46,10 +48,24 @@ func ConnContext(ctx context.Context, c net.Conn) context.Context {
 	return ctx
 }
 
-// conn is a connection whose next write may be told to wait for the one after
-// it. Only the goroutine that answers a request writes, and tells it so.
+// connOf returns the connection that a request of HTTP/1 has for itself, nil
+// where others share it or TLS is between.
+func connOf(ctx context.Context, protoMajor int) *conn {
+	if protoMajor != 1 {
+		return nil
+	}
+	c, _ := ctx.Value(connKey{}).(*conn)
+	return c
+}
+
+// conn is a connection whose writes have a deadline, and whose next write may
+// be told to wait for the one after it. One goroutine at a time writes.
 type conn struct {
 	*net.TCPConn
+	timeout time.Duration
+	renew   time.Time // when the next write has to set a new deadline
+	own     bool      // somebody took the connection over, and sets deadlines
+
 	holding bool
 	held    []byte
 	pair    [2][]byte
@@ -58,42 +74,48 @@ type conn struct {
 
 var _ net.Conn = (*conn)(nil)
 
-// hold keeps the next write back, if it is short, until the one after it or
-// release.
-func (c *conn) hold() {
-	if c != nil {
-		c.holding = true
-	}
+// SetDeadline implements net.Conn. net/http calls it for who takes the
+// connection over: from then on deadlines are theirs.
+func (c *conn) SetDeadline(t time.Time) error {
+	c.own = true
+	return c.TCPConn.SetDeadline(t)
 }
 
-// release ends hold and writes what is held.
-func (c *conn) release() error {
-	if c == nil || !c.holding {
+// SetWriteDeadline implements net.Conn. net/http takes deadlines back behind
+// every answer; the next write sets one anyway.
+func (c *conn) SetWriteDeadline(t time.Time) error {
+	if t.IsZero() && !c.own {
 		return nil
 	}
-	c.holding = false
-	if c.held == nil {
-		return nil
-	}
-	_, err := c.Write(nil)
-	return err
+	c.renew = time.Time{}
+	return c.TCPConn.SetWriteDeadline(t)
 }
 
-// Write implements io.Writer.
+// arm sets the deadline of a write.
+func (c *conn) arm() error {
+	if c.own {
+		return nil
+	}
+	now := time.Now()
+	if now.Before(c.renew) {
+		return nil
+	}
+	c.renew = now.Add(deadlineStep)
+	return c.TCPConn.SetWriteDeadline(now.Add(c.timeout + deadlineStep))
+}
+
+// Write implements net.Conn.
 func (c *conn) Write(b []byte) (int, error) {
-	switch {
-	case c.held != nil:
-		return c.writeBoth(b)
-	case c.holding && len(b) <= headBuffer:
+	if c.holding && c.held == nil && len(b) <= headBuffer {
 		c.held = append(heads.Get().(*[headBuffer]byte)[:0], b...)
 		return len(b), nil
 	}
-	c.holding = false
-	return c.TCPConn.Write(b)
-}
-
-// writeBoth writes what is held and b in one go.
-func (c *conn) writeBoth(b []byte) (int, error) {
+	if err := c.arm(); err != nil {
+		return 0, err
+	}
+	if c.held == nil {
+		return c.TCPConn.Write(b)
+	}
 	head := c.held
 	c.held, c.holding = nil, false
 	c.pair = [2][]byte{head, b}
@@ -102,4 +124,22 @@ func (c *conn) writeBoth(b []byte) (int, error) {
 	c.pair, c.out = [2][]byte{}, nil
 	heads.Put((*[headBuffer]byte)(head[:headBuffer]))
 	return max(0, int(n)-len(head)), err
+}
+
+// hold keeps the next write back, if it is short, for the one after it. The
+// caller must call holds and flush if that says so.
+func (c *conn) hold() {
+	if c != nil {
+		c.holding = true
+	}
+}
+
+// holds ends hold, and reports whether a write is still held: the next one
+// takes it along.
+func (c *conn) holds() bool {
+	if c == nil {
+		return false
+	}
+	c.holding = false
+	return c.held != nil
 }

@@ -25,6 +25,7 @@ type config struct {
 	Admin  admin.Config
 	Ingest ingest.Config
 	Files  fileConfig
+	Data   dataConfig
 	Stream stream.Config
 	Origin origin.Config
 	Chat   chatws.Config
@@ -40,6 +41,10 @@ type fileConfig struct {
 	File string `flag:"file" group:"publishing" help:"play FLV files in a loop: live/a=/clips/a.flv,live/b=/clips/b.flv"`
 }
 
+type dataConfig struct {
+	Dir string `flag:"data-dir" group:"limits" help:"directory of what does not fit into memory; it belongs to one server. Empty: nothing is written"`
+}
+
 type logConfig struct {
 	Level  string `flag:"log-level" group:"logging" help:"debug, info, warn or error"`
 	Format string `flag:"log-format" group:"logging" help:"text or json"`
@@ -52,6 +57,7 @@ func defaultConfig() config {
 		HTTP:   httpConfig{Listen: ":8080"},
 		Admin:  admin.DefaultConfig(),
 		Ingest: ingest.DefaultConfig(),
+		Data:   dataConfig{Dir: "data"},
 		Stream: stream.DefaultConfig(),
 		Origin: origin.DefaultConfig(),
 		Chat:   chatws.DefaultConfig(),

@@ -4,6 +4,8 @@ package main
 func (c collector) collectHLS(m metricWriter) {
 	s := c.origin.HLSStats()
 	m.gauge("miju_hls_packagers", "Streams that are packaged for HLS.", float64(s.Packagers))
+	m.gauge("miju_hls_held_bytes", "HLS segments in memory.", float64(s.Held))
+	m.gauge("miju_hls_stored_segments", "HLS segments in files.", float64(s.Stored))
 	m.counter("miju_hls_segments_total", "HLS segments made.", s.Segments)
 	m.counter("miju_hls_parts_total", "HLS parts made.", s.Parts)
 	m.counter("miju_hls_long_parts_total", "HLS parts over the part target, because no frame came for that long.", s.LongParts)

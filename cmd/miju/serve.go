@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"path/filepath"
 	"os"
 	"strings"
 	"sync"
@@ -66,6 +67,9 @@ func listen(c config, log *slog.Logger) (_ *server, err error) {
 	})
 	s.chat = chatws.New(c.Chat, authorizer, liveStreams{s.hub}, log)
 	s.ingest = ingest.NewServer(c.Ingest, s.hub, authorizer, log)
+	if c.Data.Dir != "" {
+		c.Origin.HLS.Dir = filepath.Join(c.Data.Dir, "hls")
+	}
 	s.origin = origin.NewServer(c.Origin, s.hub, authorizer, web.Handler(), log)
 
 	if err = s.listenRTMP(); err != nil {
@@ -235,7 +239,7 @@ func (s *server) httpServer(ctx context.Context, l net.Listener, h http.Handler,
 	}
 	if l != nil {
 		running.Go(func() {
-			if err := hs.Serve(origin.Listener(l)); !errors.Is(err, http.ErrServerClosed) {
+			if err := hs.Serve(s.origin.Listener(l)); !errors.Is(err, http.ErrServerClosed) {
 				failed <- err
 			}
 		})

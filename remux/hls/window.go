@@ -93,6 +93,11 @@ func (r *Rendition) Name() string { return r.name }
 // Lists reports whether the playlist reaches back to a media sequence number.
 func (r *Rendition) Lists(msn int64) bool { return msn >= r.firstListed }
 
+// Keeps reports whether there is a file of a segment, or will be.
+func (r *Rendition) Keeps(msn int64) bool {
+	return msn >= r.open || r.segment(msn) != nil
+}
+
 // Playlist returns the media playlist.
 func (r *Rendition) Playlist() []byte { return r.playlist }
 
