@@ -13,10 +13,10 @@ import (
 	"time"
 )
 
-// TestChurn has two encoders and twenty viewers come and go for a minute. At
+// TestChurn has two encoders and twenty viewers come and go for half a minute. At
 // the end nothing of them is left: no goroutine (TestMain looks once more),
 // no reader, and no heap beyond what it was after the first ten seconds.
-func TestChurn(t *testing.T) { churn(t, time.Minute) }
+func TestChurn(t *testing.T) { churn(t, 30*time.Second) }
 
 // TestSoakChurn is the same for a quarter of an hour.
 func TestSoakChurn(t *testing.T) {
