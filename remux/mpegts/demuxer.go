@@ -55,6 +55,8 @@ type Stats struct {
 	// Malformed counts access units, ADTS headers and parameter sets that
 	// broke their syntax.
 	Malformed uint64
+	// Undescribed counts pictures left out for want of parameter sets.
+	Undescribed uint64
 }
 
 // Faults returns the counts of what was wrong that are not zero, by name.
@@ -62,7 +64,7 @@ func (s Stats) Faults() map[string]uint64 {
 	faults := map[string]uint64{
 		"skipped_bytes": s.Skipped, "sync_losses": s.SyncLosses, "corrupt_packets": s.Corrupt, "scrambled_packets": s.Scrambled,
 		"duplicate_packets": s.Duplicates, "continuity_gaps": s.Gaps, "discarded_pes": s.Discarded, "bad_sections": s.BadSections,
-		"untimed": s.Untimed, "malformed": s.Malformed,
+		"untimed": s.Untimed, "malformed": s.Malformed, "undescribed": s.Undescribed,
 	}
 	maps.DeleteFunc(faults, func(_ string, n uint64) bool { return n == 0 })
 	return faults

@@ -98,6 +98,7 @@ var streams = []struct {
 		name:   "H.264 before its parameter sets is left out",
 		in:     start().picture(0, 0, false, 1).picture(3000, 3000, true, 2).null(1),
 		frames: "1 3000 RA 2",
+		stats:  Stats{Undescribed: 1},
 	},
 	{
 		name:   "a PES packet before the PMT is left out",
@@ -227,7 +228,7 @@ var streams = []struct {
 		in: start().packets(testVideo, pesPacket(0xe0, false, 0, 0, annexB([]byte{0x67, 1}, []byte{0x68, 2}, []byte{0x65, 3}))).
 			picture(3000, 3000, true, 1),
 		frames: "1 3000 RA 1",
-		stats:  Stats{Malformed: 1},
+		stats:  Stats{Malformed: 1, Undescribed: 1},
 	},
 	{
 		name:   "ADTS frames that straddle PES packets",

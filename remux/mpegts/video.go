@@ -85,7 +85,11 @@ func (v *videoParser) frames(dst []media.Frame, p *pes, st *Stats) []media.Frame
 		return dst
 	}
 	kept, pictures := v.sort(st)
-	if pictures == 0 || v.current == nil {
+	if pictures == 0 {
+		return dst
+	}
+	if v.current == nil {
+		st.Undescribed++
 		return dst
 	}
 	size := 0
