@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,6 +21,8 @@ const (
 	// blockTargets is for how many target durations a request may block
 	// (RFC 8216bis, 6.2.5.2).
 	blockTargets = 3
+	// hlsExtension ends the names of all files but playlists.
+	hlsExtension = ".mp4"
 )
 
 // serveMultivariant answers /app/name.m3u8.
@@ -172,17 +175,36 @@ func (h *hlsOrigin) late(w http.ResponseWriter, r *http.Request, waited time.Dur
 	}
 }
 
-// missing answers for a file that is not, or no longer, there.
+// missing answers for a file that is not, or no longer, there. Caches may
+// remember that only of what will not come: names can be guessed, and a part
+// that somebody asked for too early would be missing for all others.
 func (h *hlsOrigin) missing(w http.ResponseWriter, s *hlsState, d directives, file string) {
 	age := s.window.TargetDuration()
 	switch {
 	case s.ended:
 		age = time.Second
+	case strings.HasSuffix(file, hlsExtension) && !passed(s.window, file):
+		age = 0
 	case d.any:
 		age *= 4
 	}
-	w.Header()["Cache-Control"] = maxAge(age)
+	if age > 0 {
+		w.Header()["Cache-Control"] = maxAge(age)
+	}
 	h.server.fail(w, http.StatusNotFound, "no_such_file", "there is no "+strconv.QuoteToASCII(file[:min(len(file), 100)])+" here")
+}
+
+// passed reports whether file names a part or a segment whose position lies
+// behind every rendition's end.
+func passed(w *hls.Window, file string) bool {
+	_, position, _ := strings.Cut(strings.TrimSuffix(file, hlsExtension), "-")
+	number, index, isPart := strings.Cut(position, "-")
+	msn, ok := directiveNumber(number)
+	part := int64(-1)
+	if ok && isPart {
+		part, ok = directiveNumber(index)
+	}
+	return ok && !slices.ContainsFunc(w.Renditions(), func(r *hls.Rendition) bool { return !r.Has(msn, int(min(part, 1e6))) })
 }
 
 func (h *hlsOrigin) servePlaylist(w http.ResponseWriter, r *http.Request, s *hlsState, l *playlist, age time.Duration) {
