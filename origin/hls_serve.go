@@ -171,6 +171,9 @@ func (h *hlsOrigin) block(w http.ResponseWriter, r *http.Request, p *packager, s
 func (h *hlsOrigin) late(w http.ResponseWriter, r *http.Request, waited time.Duration) {
 	if r.Context().Err() == nil {
 		w.Header().Set("Retry-After", "1")
+		// All who wait at an edge may hear so at once, instead of waiting one
+		// after the other.
+		w.Header()["Cache-Control"] = maxAge(time.Second)
 		h.server.fail(w, http.StatusServiceUnavailable, "not_ready", "the stream did not come that far in "+waited.String())
 	}
 }
