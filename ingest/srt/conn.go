@@ -39,6 +39,7 @@ type conn struct {
 	demuxer  *mpegts.Demuxer
 	figures  figures
 	contents atomic.Pointer[contents]
+	drift    atomic.Pointer[drift]
 	// arrival is when the newest packet came.
 	arrival time.Time
 	// peerEnded says that the peer ended the connection itself.
@@ -110,6 +111,7 @@ func (c *conn) Admit() error {
 		return fmt.Errorf("SRT caller: %w", err)
 	}
 	c.srt, c.answered = s, true
+	c.drift.Store(newDrift(s))
 	return c.watch()
 }
 

@@ -3,6 +3,7 @@ package srt
 import (
 	"strconv"
 	"strings"
+	"time"
 
 	gosrt "github.com/datarhei/gosrt"
 )
@@ -13,6 +14,9 @@ const (
 	topicShutdown = "control:recv:shutdown:dump"
 	// topicHandshake reports each handshake, in the goroutine that reads it.
 	topicHandshake = "handshake:recv:cif"
+	// topicData reports each data packet, in the goroutine that handles the
+	// packets of its connection, when its delivery time is known.
+	topicData = "data:recv:dump"
 )
 
 // observer is gosrt's logger, and tells what gosrt's interfaces do not. To its
@@ -23,7 +27,9 @@ type observer struct{ l *Listener }
 var _ gosrt.Logger = observer{}
 
 // HasTopic is for callers that ask first.
-func (observer) HasTopic(topic string) bool { return topic == topicShutdown || topic == topicHandshake }
+func (observer) HasTopic(topic string) bool {
+	return topic == topicShutdown || topic == topicHandshake || topic == topicData
+}
 
 // Print is called by gosrt for every packet.
 func (o observer) Print(topic string, socketID uint32, _ int, message func() string) {
@@ -32,16 +38,23 @@ func (o observer) Print(topic string, socketID uint32, _ int, message func() str
 		o.goodbye(socketID)
 	case topicHandshake:
 		o.l.mtu = mtuOf(message())
+	case topicData:
+		if c := o.admitted(socketID); c != nil {
+			c.drift.Load().follow(time.Now(), message)
+		}
 	}
+}
+
+func (o observer) admitted(socketID uint32) *conn {
+	o.l.mu.Lock()
+	defer o.l.mu.Unlock()
+	return o.l.admitted[socketID]
 }
 
 // goodbye notes which connection was ended by its peer, and gives its reader
 // time for the end.
 func (o observer) goodbye(socketID uint32) {
-	o.l.mu.Lock()
-	c := o.l.admitted[socketID]
-	o.l.mu.Unlock()
-	if c != nil {
+	if c := o.admitted(socketID); c != nil {
 		c.peerEnded.Store(true)
 		c.awaitLast()
 	}
