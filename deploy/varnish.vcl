@@ -54,7 +54,7 @@ sub vcl_backend_response {
         set beresp.ttl = 0s;
         return (deliver);
     }
-    if (beresp.http.Cache-Control ~ "no-store") {
+    if (beresp.status >= 500 || beresp.http.Cache-Control ~ "no-store") {
         # All who wait hear of the failure at once, not one after the other.
         set beresp.ttl = 1s;
         return (deliver);

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -110,6 +111,36 @@ func edgeSees(t *testing.T, o *countedOrigin, e *edge, old *llPlaylist) *llPlayl
 		t.Logf("the edge was %v late", late)
 	}
 	return l
+}
+
+// TestEdgeStandstill holds that viewers who wait for what an encoder does not
+// send hear so together, at the cost of one request.
+func TestEdgeStandstill(t *testing.T) {
+	onEdges(t, func(t *testing.T, s *testServer, o *countedOrigin, e *edge) {
+		p := push(t, "h264-aac.flv", "flv", s.rtmpURL("x"))
+		s.waitLive(t, "x")
+		mediaPlaylist(t, s.url(""), "/live/x.m3u8")
+		p.kill() // the stream stays, for its encoder may come back
+		live := s.stream(t, "x")
+		waitFor(t, "the encoder to be missed", func() bool { return !live.Publishing() })
+		path := "/live/x/video.m3u8" + video(t, s.url("")).next
+		var waiting sync.WaitGroup
+		began := time.Now()
+		for range 20 {
+			waiting.Go(func() {
+				a, err := request(t.Context(), "GET", e.base+path)
+				if err != nil || a.status != http.StatusServiceUnavailable {
+					t.Errorf("%d %v %.200s", a.status, err, a.body)
+				}
+			})
+		}
+		waiting.Wait()
+		requests, _ := o.count(path)
+		t.Logf("after %v, at the cost of %d requests", time.Since(began), requests)
+		if requests > 2 {
+			t.Errorf("the origin had %d requests", requests)
+		}
+	}, func(c *config) { c.Ingest.PublishLinger = time.Minute })
 }
 
 // chatFrames gets what a room says.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net/http"
@@ -218,4 +219,42 @@ func edgeNobody(t *testing.T, _ *testServer, o *countedOrigin, e *edge) {
 	if most := 4 * len(asked); requests > most { // those that come while one is under way may all go through
 		t.Errorf("%v requests became %d, want at most %d", asked, requests, most)
 	}
+}
+
+// TestEdgeHTTP2 plays over HTTP/2, as Apple's players want LL-HLS: a playlist
+// and a part are waited for on one connection.
+func TestEdgeHTTP2(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	push(t, "h264-aac.flv", "flv", s.rtmpURL("x"))
+	s.waitLive(t, "x")
+	mediaPlaylist(t, s.url(""), "/live/x.m3u8")
+	files, pool := certificateFiles(t)
+	secure := freeAddr(t)
+	startNginxWith(t, s.http.Addr().String(), "#tls ", "", "listen 443 ", "listen "+secure+" ",
+		"/etc/nginx/miju.crt", files.Cert, "/etc/nginx/miju.key", files.Key)
+	client := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: true, MaxConnsPerHost: 1}
+	defer client.CloseIdleConnections()
+
+	l := video(t, s.url(""))
+	var asking sync.WaitGroup
+	for _, file := range []string{l.hint, "video.m3u8" + l.next, "audio.m3u8"} {
+		asking.Go(func() {
+			r, err := http.NewRequestWithContext(t.Context(), "GET", "https://"+secure+"/live/x/"+file, nil)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			w, err := client.RoundTrip(r)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer w.Body.Close()
+			if _, err := io.Copy(io.Discard, w.Body); err != nil || w.StatusCode != http.StatusOK || w.ProtoMajor != 2 {
+				t.Errorf("%s by %s: %s %v", file, w.Proto, w.Status, err)
+			}
+		})
+	}
+	asking.Wait()
 }

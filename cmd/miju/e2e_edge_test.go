@@ -145,7 +145,10 @@ func runEdge(t testing.TB, addr, name string, args ...string) *edge {
 }
 
 // startNginx runs nginx with deploy/nginx.conf.
-func startNginx(t testing.TB, origin string) *edge {
+func startNginx(t testing.TB, origin string) *edge { return startNginxWith(t, origin) }
+
+// startNginxWith runs nginx with more of the file replaced.
+func startNginxWith(t testing.TB, origin string, oldNew ...string) *edge {
 	t.Helper()
 	addr, dir := freeAddr(t), t.TempDir()
 	head := "pid " + dir + "/pid;\nerror_log " + dir + "/error.log;\ndaemon off;\n"
@@ -157,10 +160,10 @@ func startNginx(t testing.TB, origin string) *edge {
 		temp += module + "_temp_path " + dir + "/" + module + ";\n"
 	}
 	conf := filepath.Join(dir, "nginx.conf")
-	writeFile(t, conf, deployed(t, "nginx.conf",
+	writeFile(t, conf, deployed(t, "nginx.conf", append(oldNew,
 		"worker_processes auto;", head+"worker_processes 2;",
 		"worker_rlimit_nofile 65536;", "", "worker_connections 16384;", "worker_connections 4096;",
-		"http {\n", temp, "/var/cache/nginx/miju", dir+"/cache", "127.0.0.1:8080", origin, "listen 80;", "listen "+addr+";"))
+		"http {\n", temp, "/var/cache/nginx/miju", dir+"/cache", "127.0.0.1:8080", origin, "listen 80;", "listen "+addr+";")...))
 	t.Cleanup(func() {
 		if log, err := os.ReadFile(dir + "/error.log"); err == nil && t.Failed() {
 			t.Logf("nginx's log:\n%s", tail(string(log)))
@@ -183,12 +186,12 @@ func startVarnish(t testing.TB, origin string) *edge {
 }
 
 // onEdges runs a test on each kind of edge.
-func onEdges(t *testing.T, test func(t *testing.T, s *testServer, o *countedOrigin, e *edge)) {
+func onEdges(t *testing.T, test func(t *testing.T, s *testServer, o *countedOrigin, e *edge), change ...func(*config)) {
 	t.Parallel()
 	for name, startEdge := range edges {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := start(t)
+			s := start(t, change...)
 			o := countOrigin(t, s)
 			test(t, s, o, startEdge(t, o.Listener.Addr().String()))
 		})
