@@ -16,6 +16,10 @@ const (
 	// maxPause is the longest that readers paced by video wait while other
 	// frames come: an encoder may stop sending pictures and go on with sound.
 	maxPause = 500 * time.Millisecond
+	// frameCost is what a frame takes in memory beside its data, in bytes: its
+	// node and what the allocator rounds up. The bounds count it, for frames of
+	// a few bytes each could be millions.
+	frameCost = 160
 )
 
 // log is the append-only list of a stream's frames. The publisher appends at
@@ -49,6 +53,11 @@ type node struct {
 	// seq numbers the nodes from 1; total is the bytes of all nodes up to
 	// this one. Differences of both give distances without walking.
 	seq, total uint64
+}
+
+// since returns what the frames behind before take in memory, up to n.
+func (n *node) since(before *node) uint64 {
+	return n.total - before.total + (n.seq-before.seq)*frameCost
 }
 
 // start is where a new reader of a track begins: behind the node before the
@@ -138,7 +147,7 @@ func (l *log) mark(prev, n *node) {
 		if first == nil { // n itself
 			continue
 		}
-		if n.total-s.before.total > uint64(l.config.MaxGOPMiB)<<20 || f.Arrival.Sub(first.Frame.Arrival) > l.config.MaxGOPDuration {
+		if n.since(s.before) > uint64(l.config.MaxGOPMiB)<<20 || f.Arrival.Sub(first.Frame.Arrival) > l.config.MaxGOPDuration {
 			s.before = nil
 			l.overflows.Add(1)
 			l.totals.overflows.Add(1)

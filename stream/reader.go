@@ -250,7 +250,7 @@ func (r *Reader) skipIfLagging() {
 	l := r.log
 	tail, next := l.tail.Load(), r.last.next.Load()
 	if r.options.All || next == nil ||
-		tail.Frame.Arrival.Sub(next.Frame.Arrival) <= l.config.MaxLag && tail.total-r.last.total <= uint64(l.config.MaxLagMiB)<<20 {
+		tail.Frame.Arrival.Sub(next.Frame.Arrival) <= l.config.MaxLag && tail.since(r.last) <= uint64(l.config.MaxLagMiB)<<20 {
 		return
 	}
 	l.mu.Lock()

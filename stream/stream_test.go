@@ -188,6 +188,38 @@ func TestLongGOPByTimeIsNotKept(t *testing.T) {
 	}
 }
 
+// Frames of a byte each are no way around the bound: what they take in memory
+// is a hundred times what they hold.
+func TestTinyFramesCount(t *testing.T) {
+	c := stream.DefaultConfig()
+	c.MaxGOPMiB, c.MaxLagMiB = 1, 1
+	_, p := publish(t, c)
+	s := av()
+	write(p, s, 1)
+	r := p.Stream().NewReader(stream.ReaderOptions{})
+	defer r.Close()
+	if _, err := r.Next(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	tiny := s.Next()
+	for tiny.Track.Kind() != media.KindAudio {
+		tiny = s.Next()
+	}
+	tiny.Data = tiny.Data[:1]
+	for range 20_000 {
+		tiny.DTS += time.Millisecond
+		tiny.PTS = tiny.DTS
+		p.Write(tiny)
+	}
+	if st := p.Stream().Stats(); st.GOPOverflows != 1 || st.CachedBytes != 0 {
+		t.Errorf("a GOP of 20000 frames is kept: %+v", st)
+	}
+	write(p, s, 30) // up to the next random access point
+	if first, err := r.Next(t.Context()); err != nil || r.Skipped() != 1 || !first.Frame.RandomAccess || first.Frame.Track.Kind() != media.KindVideo {
+		t.Errorf("a reader that is 20000 frames behind skipped %d times: %v", r.Skipped(), err)
+	}
+}
+
 func TestLaggingReaderJumpsToTheNewestRandomAccessPoint(t *testing.T) {
 	c := stream.DefaultConfig()
 	c.MaxLag = 3 * time.Second
