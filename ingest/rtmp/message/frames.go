@@ -16,12 +16,18 @@ import (
 type Demuxer struct {
 	flv   flv.Demuxer
 	clock Clock
+	size  int // of the message that was added, in bytes
 	parts []chunk.Message
 	one   [1]chunk.Message // what parts mostly is
 }
 
+// maxSlack is what a message may have beside a frame, in bytes, if that is more
+// than the frame itself: less is not worth a copy.
+const maxSlack = 64
+
 // Add takes one message. It may be called when Next has nothing more.
 func (d *Demuxer) Add(m chunk.Message) (err error) {
+	d.size = len(m.Body)
 	if m.Type == TypeAggregate {
 		d.parts, err = Parts(m)
 		return err
@@ -35,7 +41,12 @@ func (d *Demuxer) Add(m chunk.Message) (err error) {
 // false if there is none. Errors are those of flv.Demuxer.Write.
 func (d *Demuxer) Next() (f media.Frame, ok bool, err error) {
 	for {
-		if f, ok = d.flv.Next(); ok || len(d.parts) == 0 {
+		if f, ok = d.flv.Next(); ok && d.size-len(f.Data) > len(f.Data)+maxSlack {
+			// A frame in a log would hold all of the message, and what bounds the
+			// log knows nothing of that.
+			f.Data = bytes.Clone(f.Data)
+		}
+		if ok || len(d.parts) == 0 {
 			return f, ok, nil
 		}
 		m := d.parts[0]

@@ -195,6 +195,51 @@ func TestAggregateOfFrames(t *testing.T) {
 	}
 }
 
+// A frame that is kept does not keep a message that is much larger.
+func TestFramesHoldNoMoreThanThemselves(t *testing.T) {
+	filler := strings.Repeat("x", 1<<20)
+	for name, m := range map[string]chunk.Message{
+		"a large message of one frame":      {Type: TypeAudio, Body: []byte("\x2f\xff\xfb\x90\x44" + filler)},
+		"an aggregate":                      {Type: TypeAggregate, Body: []byte(part(TypeAudio, 0, "\x2f\xff\xfb\x90\x44abc") + part(99, 0, filler))},
+		"one track of several":              {Type: TypeAudio, Body: []byte("\x95\x11.mp3\x00\x00\x00\x05\xff\xfb\x90\x44a\x01\x10\x00\x00" + filler)},
+		"envelopes around data, many times": {Type: TypeData, Body: []byte(strings.Repeat("\x02\x00\x0d@setDataFrame", 10_000) + "\x02\x00\x01a")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var d Demuxer
+			if err := d.Add(m); err != nil {
+				t.Fatal(err)
+			}
+			n := 0
+			for {
+				f, ok, err := d.Next()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !ok {
+					break
+				}
+				n++
+				if large := len(f.Data) > len(m.Body)/2; large != within(f.Data, m.Body) {
+					t.Errorf("a frame of %d bytes of a message of %d: holds it %v", len(f.Data), len(m.Body), !large)
+				}
+			}
+			if n == 0 {
+				t.Error("no frame")
+			}
+		})
+	}
+}
+
+// within reports whether data is a slice of body.
+func within(data, body []byte) bool {
+	for i := range body {
+		if &body[i] == &data[0] {
+			return true
+		}
+	}
+	return false
+}
+
 func TestCommandsAreReadBack(t *testing.T) {
 	for _, typ := range []byte{TypeCommand, TypeCommandAMF3} {
 		c := Command{Name: "play", Transaction: 4, Args: []amf0.Value{amf0.Null{}, amf0.String("x"), amf0.Number(-2), amf0.Boolean(true), amf0.Object{{Name: "a", Value: amf0.String("b")}}}}
