@@ -70,6 +70,40 @@ func (t *timeline) promise(tracks []*media.Track) {
 	}
 }
 
+// keepSound adds the sound of the publisher before to the tracks of the one that
+// resumes its stream without any, if silence can take its place: those who play
+// both would wait for it.
+func (t *timeline) keepSound(tracks []*media.Track, prev *media.TrackSet) []*media.Track {
+	kept := prev.First(media.KindAudio)
+	if kept == nil {
+		return tracks
+	}
+	pictures := false
+	for _, track := range tracks {
+		if track.Kind() == media.KindAudio || track.ID == kept.ID {
+			return tracks
+		}
+		pictures = pictures || track.Kind() == media.KindVideo
+	}
+	if frame, _, _ := media.Silence(kept); frame == nil || !pictures {
+		return tracks
+	}
+	return append(slices.Clone(tracks), kept)
+}
+
+// replaceKept takes the sound that stands for another, nothing of which has
+// come, out of the set when that comes under another ID.
+func (t *timeline) replaceKept(track *media.Track) {
+	if track.Kind() != media.KindAudio || t.set.Lookup(track.ID) != nil {
+		return
+	}
+	for _, other := range t.set.Tracks {
+		if l := t.lanes[other.ID]; other.Kind() == media.KindAudio && l != nil && l.sound.promised {
+			t.set = withoutTrack(t.set, other)
+		}
+	}
+}
+
 // tooLate takes a frame of sound and reports whether it belongs before the
 // stream's beginning, or where silence stands. Either way the sound has come.
 func (t *timeline) tooLate(l *lane, f *media.Frame) bool {
@@ -120,6 +154,7 @@ func (t *timeline) fillTrack(l *lane, picture *media.Frame, step time.Duration) 
 			s.from = max(t.floor+1, until)
 		}
 	}
+	l.away = 0
 	if !s.silent {
 		s.silent = true
 		t.count(RepairSilence)

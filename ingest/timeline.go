@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -17,6 +18,10 @@ const (
 	// maxPromise is how long a promised track is announced to viewers: some
 	// encoders announce what they never send, and players may wait for it.
 	maxPromise = 10 * time.Second
+	// maxAway is for how long a track may bring nothing while others go on.
+	// Then it leaves the set: who comes would wait for it for ever. It is more
+	// than maxSkew, and than encoders of still screens wait with a picture.
+	maxAway = 15 * time.Second
 )
 
 // timeline turns a publisher's time into stream time: from zero on, or on from
@@ -44,6 +49,8 @@ type timeline struct {
 	arrival         time.Time
 	clock           clock
 	waiting         interleaver
+	// front is the highest DTS that was handed on.
+	front time.Duration
 	// seekUntil is when pictures need no random access point any more.
 	seekUntil time.Time
 }
@@ -68,8 +75,13 @@ type lane struct {
 	delay least
 	due   time.Time
 	held  bool
-	// seeking is set until a resumed video track has a random access point.
+	// seeking is set until a video track has a random access point whose stream
+	// was live before it came.
 	seeking bool
+	// away is how much of the others has come since the newest frame, gone that
+	// it was too much.
+	away time.Duration
+	gone bool
 	sound   sound
 }
 
@@ -105,6 +117,7 @@ func (t *timeline) begin(frames []media.Frame, tracks []*media.Track, prev *medi
 		offset += newest + max(tick, usualStep(first.Track))
 	}
 	t.offsets = []time.Duration{offset}
+	tracks = t.keepSound(tracks, prev)
 	for _, track := range tracks {
 		l := t.lane(track)
 		l.sound.promised = !brings(frames, track.ID)
@@ -112,7 +125,7 @@ func (t *timeline) begin(frames []media.Frame, tracks []*media.Track, prev *medi
 		set.Tracks = append(set.Tracks, l.track)
 	}
 	slices.SortFunc(set.Tracks, byID)
-	t.newest, t.picture, t.arrival = t.floor, t.floor, frames[0].Arrival
+	t.newest, t.picture, t.front, t.arrival = t.floor, t.floor, t.floor, frames[0].Arrival
 	t.clock = clock{start: start.Add(-offset), seen: frames[0].Arrival}
 	set.Anchor = t.clock.anchor()
 	t.set = set
@@ -194,7 +207,13 @@ func (t *timeline) skips(l *lane, f *media.Frame) bool {
 // write places f in stream time and hands it on, at once or when the other
 // tracks have come as far.
 func (t *timeline) write(f media.Frame) {
+	if l := t.lanes[f.Track.ID]; (l == nil || l.gone) && f.Track.Kind() == media.KindVideo {
+		// It joins others: who plays those cannot decode it from anywhere.
+		t.seekUntil = f.Arrival.Add(maxSeek)
+		t.lane(f.Track).seeking = true
+	}
 	l := t.lane(f.Track)
+	l.gone = false
 	if t.skips(l, &f) {
 		return
 	}
@@ -227,6 +246,7 @@ func (t *timeline) emit(l *lane, f *media.Frame) {
 	t.raise(l, f)
 	l.out, l.written = f.DTS, true
 	t.adopt(l, f.Track)
+	t.awaits(l, f)
 	f.Track, f.Set = l.track, t.set
 	t.out(*f)
 	if kind == media.KindVideo && f.DTS > t.picture {
@@ -260,8 +280,30 @@ func (t *timeline) adopt(l *lane, track *media.Track) {
 		return
 	}
 	l.source = track
-	if l.track = same(t.set.Lookup(track.ID), track); t.set.Lookup(track.ID) != l.track {
+	t.replaceKept(track)
+	if l.track = same(cmp.Or(t.set.Lookup(track.ID), l.track), track); t.set.Lookup(track.ID) != l.track {
 		t.set = withTrack(t.set, l.track)
+	}
+}
+
+// awaits takes note of how long the other tracks have brought nothing, counted
+// in what others brought: a pause of the whole encoder is none of theirs.
+func (t *timeline) awaits(l *lane, f *media.Frame) {
+	l.away = 0
+	step := min(f.DTS-t.front, time.Second)
+	if step <= 0 || f.Track.Kind() == media.KindData {
+		return
+	}
+	t.front = f.DTS
+	for _, track := range t.set.Tracks {
+		other := t.lanes[track.ID]
+		if other == l || track.Kind() == media.KindData {
+			continue
+		}
+		if other.away += step; other.away > maxAway {
+			other.away, other.gone = 0, true
+			t.set = withoutTrack(t.set, track)
+		}
 	}
 }
 
@@ -277,6 +319,12 @@ func withTrack(s *media.TrackSet, track *media.Track) *media.TrackSet {
 	set.Tracks = append(set.Tracks, track)
 	slices.SortFunc(set.Tracks, byID)
 	set.Promised = slices.DeleteFunc(slices.Clone(s.Promised), func(t *media.Track) bool { return t.Kind() == track.Kind() })
+	return &set
+}
+
+func withoutTrack(s *media.TrackSet, track *media.Track) *media.TrackSet {
+	set := *s
+	set.Tracks = slices.DeleteFunc(slices.Clone(s.Tracks), func(t *media.Track) bool { return t == track })
 	return &set
 }
 

@@ -269,10 +269,10 @@ func TestResume(t *testing.T) {
 			[]int{21, 77, 111},
 			[]*media.Track{video, audio},
 		},
-		{"no random access point at all", []*media.Track{video}, []media.Frame{delta(in{video, 0, 0, 0}), delta(in{video, 9999, 9999, 9999}), delta(in{video, 10000, 10000, 10000}), delta(in{video, 10033, 10033, 10033})}, []int{33, 66}, []*media.Track{video}},
+		{"no random access point at all", []*media.Track{video}, []media.Frame{delta(in{video, 0, 0, 0}), delta(in{video, 9999, 9999, 9999}), delta(in{video, 10000, 10000, 10000}), delta(in{video, 10033, 10033, 10033})}, []int{33, 33, 66, 54}, []*media.Track{video, audio}},
 		{"a picture from before the sound", []*media.Track{audio}, []media.Frame{in{audio, 510, 510, 0}.frame(), in{video, 480, 480, 10}.frame()}, []int{63, 33}, []*media.Track{video, audio}},
 		{"another codec", []*media.Track{other, audio}, []media.Frame{in{other, 7, 7, 0}.frame(), in{audio, 7, 7, 0}.frame()}, []int{33, 33}, []*media.Track{other, audio}},
-		{"without its sound", []*media.Track{video}, []media.Frame{in{video, 7, 7, 0}.frame()}, []int{33}, []*media.Track{video}},
+		{"without its sound", []*media.Track{video}, []media.Frame{in{video, 7, 7, 0}.frame()}, []int{33, 33}, []*media.Track{video, audio}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRun(t)
