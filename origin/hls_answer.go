@@ -4,13 +4,9 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 )
-
-// heads are buffers of connections that hold a write back.
-var heads = sync.Pool{New: func() any { return new([headBuffer]byte) }}
 
 // Header values that many answers share; nobody changes a header's values in
 // place. A map entry of its own for each would cost more than the rest of an
@@ -99,16 +95,19 @@ func (h *hlsOrigin) send(w http.ResponseWriter, r *http.Request, length []string
 	if r.Method == http.MethodHead {
 		return
 	}
-	c := connOf(r.Context(), r.ProtoMajor)
-	c.hold()
+	size := 0
+	for _, chunk := range chunks {
+		size += len(chunk)
+	}
+	if c := connOf(r.Context(), r.ProtoMajor); c != nil && size > oneWrite {
+		c.hold()
+		http.NewResponseController(w).Flush() // the head; a client that is gone is found out below
+	}
 	body := h.body(w, r)
 	for _, chunk := range chunks {
 		if _, err := body.Write(chunk); err != nil {
-			break // the client is gone
+			return // the client is gone
 		}
-	}
-	if c.holds() {
-		http.NewResponseController(w).Flush() // the same
 	}
 }
 

@@ -3,18 +3,24 @@ package origin
 import (
 	"context"
 	"net"
+	"sync"
 	"time"
 )
 
 const (
-	// headBuffer is what net/http gathers of an answer, in bytes, before it
-	// writes: the head and the beginning of the body.
-	headBuffer = 4096
+	// oneWrite is up to which size, in bytes, a body surely fits beside its
+	// head into what net/http gathers before it writes.
+	oneWrite = 3 << 10
+	// headBuffer is room for an answer's head, in bytes.
+	headBuffer = 1024
 	// deadlineStep is how much earlier than need be a deadline may be set. A
 	// deadline for each of thousands of small answers a second costs more than
 	// their heads.
 	deadlineStep = time.Second
 )
+
+// heads are buffers of connections that hold a head back.
+var heads = sync.Pool{New: func() any { return new([headBuffer]byte) }}
 
 // Listener returns l with connections that end when they take nothing for the
 // write timeout, and on which a head goes out together with its body: net/http
@@ -106,7 +112,8 @@ func (c *conn) arm() error {
 
 // Write implements net.Conn.
 func (c *conn) Write(b []byte) (int, error) {
-	if c.holding && c.held == nil && len(b) <= headBuffer {
+	if c.holding && len(b) <= headBuffer {
+		c.holding = false
 		c.held = append(heads.Get().(*[headBuffer]byte)[:0], b...)
 		return len(b), nil
 	}
@@ -117,7 +124,7 @@ func (c *conn) Write(b []byte) (int, error) {
 		return c.TCPConn.Write(b)
 	}
 	head := c.held
-	c.held, c.holding = nil, false
+	c.held = nil
 	c.pair = [2][]byte{head, b}
 	c.out = c.pair[:]
 	n, err := c.out.WriteTo(c.TCPConn)
@@ -126,20 +133,6 @@ func (c *conn) Write(b []byte) (int, error) {
 	return max(0, int(n)-len(head)), err
 }
 
-// hold keeps the next write back, if it is short, for the one after it. The
-// caller must call holds and flush if that says so.
-func (c *conn) hold() {
-	if c != nil {
-		c.holding = true
-	}
-}
-
-// holds ends hold, and reports whether a write is still held: the next one
-// takes it along.
-func (c *conn) holds() bool {
-	if c == nil {
-		return false
-	}
-	c.holding = false
-	return c.held != nil
-}
+// hold keeps the next write back, if it is short, for the one after it, which
+// must come.
+func (c *conn) hold() { c.holding = true }
