@@ -57,6 +57,9 @@ func (a *audience) String() string {
 		ms(quantile(a.playlists, 0.5)), ms(quantile(a.playlists, 0.99)), ms(quantile(a.playlists, 1)))
 }
 
+// tooBusy is how late nothing is directly on a machine that keeps up.
+const tooBusy = 150 * time.Millisecond
+
 // playThrough lets viewers play through an edge and a few directly, and holds that
 // the edge merged their requests and that nobody stalled who would not have
 // directly.
@@ -80,8 +83,8 @@ func playThrough(t *testing.T, kind string, viewers int, length time.Duration) {
 				t.Error(err)
 			}
 		}
-		if direct.stalls > 0 && try < 3 {
-			t.Log("the machine is too busy to play even directly; once more")
+		if busy := direct.stalls > 0 || quantile(direct.parts, 1) > tooBusy; busy && try < 3 {
+			t.Log("the machine is too busy: even directly things come late; once more")
 			continue
 		}
 		checkAudience(t, o, through, length/rules.part)
@@ -151,9 +154,9 @@ func watchThroughEdges(t *testing.T, viewers int, length time.Duration) {
 }
 
 // TestEdgeViewers needs the machine to itself.
-func TestEdgeViewers(t *testing.T) { watchThroughEdges(t, 40, 12*time.Second) }
+func TestEdgeViewers(t *testing.T) { watchThroughEdges(t, 40, 10*time.Second) }
 
-func TestEdgeSoak(t *testing.T) {
+func TestEdgeCrowd(t *testing.T) {
 	if os.Getenv("MIJU_SOAK") == "" {
 		t.Skip("make soak runs it")
 	}
