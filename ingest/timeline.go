@@ -80,9 +80,9 @@ type lane struct {
 	seeking bool
 	// away is how much of the others has come since the newest frame, gone that
 	// it was too much.
-	away time.Duration
-	gone bool
-	sound   sound
+	away  time.Duration
+	gone  bool
+	sound sound
 }
 
 func newTimeline(out func(media.Frame), count func(Repair)) *timeline {

@@ -77,6 +77,37 @@ func (m *Muxer) lead(f *media.Frame) bool {
 	return true
 }
 
+// amend lets the newest cut, if it is a discontinuity, take a track that changed
+// right behind the one that made it, as when an encoder that begins anew sends
+// its pictures first. It would have to wait for the next cut, and make one more
+// discontinuity there.
+func (m *Muxer) amend(f *media.Frame) {
+	if len(m.cuts) == 0 {
+		return
+	}
+	c, set := &m.cuts[len(m.cuts)-1], m.layout(f.Set)
+	name := set.of(f.Track.ID).name
+	if !c.discontinuity || m.carries(c, f) || f.Set.Epoch != c.layout.set.Epoch || len(set.places) != len(c.layout.places) {
+		return
+	}
+	for _, p := range set.places {
+		if p.name != name && !sameCoding(p.track, c.layout.named(p.name)) {
+			return
+		}
+	}
+	for _, s := range m.segmenters {
+		if s.name == name && s.reached(c.number) {
+			return
+		}
+	}
+	c.layout = set
+}
+
+// reached reports whether the segment number has begun.
+func (s *segmenter) reached(number int64) bool {
+	return s.open != nil && s.open.number >= number || len(s.done) > 0 && s.done[len(s.done)-1].number >= number
+}
+
 // mayCut reports whether a cut may come at a DTS: if there is a random access
 // point, which encoders with even GOPs have at the next multiple only.
 func (m *Muxer) mayCut(at time.Duration) bool {

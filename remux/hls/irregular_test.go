@@ -2,6 +2,7 @@ package hls_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -107,4 +108,78 @@ func lateTrack(all []media.Frame, from time.Duration, before, after *media.Track
 		all[i].Track = all[i].Set.Lookup(all[i].Track.ID)
 	}
 	return slices.DeleteFunc(all, func(f media.Frame) bool { return f.Track == nil })
+}
+
+// TestBothRecordsChangeAtOnce: an encoder that writes its new picture first and
+// its new sound right behind makes one discontinuity and loses no sound.
+func TestBothRecordsChangeAtOnce(t *testing.T) {
+	anchor := media.Anchor{Wall: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
+	sound, err := media.NewAACTrack(2, []byte{0x11, 0x90, 0x56, 0xe5, 0x00})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pictures := mediatest.H265Track(1)
+	first := &media.TrackSet{Tracks: []*media.Track{pictures, mediatest.AACTrack(2)}, Anchor: anchor}
+	then := &media.TrackSet{Tracks: []*media.Track{pictures, sound}, Anchor: anchor}
+	all := frames(both(), 12*time.Second)
+	changed := false
+	for i := range all {
+		f := &all[i]
+		if f.DTS < 6*time.Second {
+			continue
+		}
+		changed = changed || f.Track.Kind() == media.KindAudio
+		if f.Set = first; changed {
+			f.Set = then
+		}
+		f.Track = f.Set.Lookup(f.Track.ID)
+	}
+	m := hls.NewMuxer(config)
+	for i := range all {
+		m.Write(&all[i])
+	}
+	m.Close()
+	w := m.Window()
+	for _, name := range []string{"video", "audio"} {
+		list := string(w.Rendition(name).Playlist())
+		if n := strings.Count(list, "#EXT-X-DISCONTINUITY\n"); n != 1 || strings.Contains(list, "GAP") {
+			t.Errorf("%s: %d discontinuities, %d gaps", name, n, strings.Count(list, "#EXT-X-GAP"))
+		}
+	}
+	n, _, _ := samples(t, w, "audio")
+	sent := 0
+	for i := range all {
+		if all[i].Track.Kind() == media.KindAudio {
+			sent++
+		}
+	}
+	if n != sent {
+		t.Errorf("%d of %d sound frames are in the segments", n, sent)
+	}
+}
+
+// TestMultivariantForgetsWhatIsGone: a rendition that has gaps only is not
+// offered to players that begin.
+func TestMultivariantForgetsWhatIsGone(t *testing.T) {
+	for name, keeps := range map[string]media.Kind{"video": media.KindVideo, "audio": media.KindAudio} {
+		all := frames(both(), 30*time.Second)
+		rest := set(1, all[0].Set.First(keeps))
+		m := hls.NewMuxer(config)
+		for i := range all {
+			f := &all[i]
+			if f.DTS >= 10*time.Second {
+				if f.Track.Kind() != keeps {
+					continue
+				}
+				f.Set = rest
+			}
+			m.Write(f)
+		}
+		if got := string(m.Window().Multivariant()); strings.Count(got, ".m3u8") != 1 || !strings.Contains(got, "alice/"+name+".m3u8") {
+			t.Errorf("only %s is left:\n%s", name, got)
+		}
+		if len(m.Window().Renditions()) != 2 {
+			t.Error("who plays the other cannot finish it")
+		}
+	}
 }

@@ -15,9 +15,11 @@ const audioGroup = "audio"
 // picture, each with all sounds beside it, or one of the sounds alone.
 func (m *Muxer) renderMultivariant() []byte {
 	var video, audio []*segmenter
+	now := m.cuts[len(m.cuts)-1].layout
 	for _, s := range m.segmenters {
 		switch {
 		case !s.listable():
+		case now.named(s.name) == nil: // it has gaps only: who begins now would wait for it
 		case s.kind == media.KindVideo:
 			video = append(video, s)
 		default:

@@ -193,6 +193,7 @@ func (m *Muxer) write(f *media.Frame) {
 		m.put(f)
 		m.leadDTS = f.DTS
 	} else {
+		m.amend(f)
 		m.held = append(m.held, *f)
 	}
 	m.release()
