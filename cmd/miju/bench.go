@@ -22,6 +22,7 @@ import (
 // benchCommand puts load on a server, this one or another.
 func benchCommand() *cobra.Command {
 	bench := &cobra.Command{Use: "bench", Short: "Put load on a server and measure it", Args: cobra.NoArgs}
+	bench.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() } // or unknown commands would be no error
 	var b publishBench
 	publish := &cobra.Command{
 		Use: "publish", Short: "Publish a clip many times at once", Args: cobra.NoArgs,

@@ -83,6 +83,10 @@ func (c *config) validate() error {
 		if _, err := c.TLS.load(); err != nil {
 			return fmt.Errorf("--rtmps is %s: %w", c.RTMP.ListenTLS, err)
 		}
+	} else if c.TLS.Cert != "" || c.TLS.Key != "" {
+		if _, err := c.TLS.load(); err != nil {
+			return err
+		}
 	}
 	if _, err := c.Log.logger(); err != nil {
 		return err
