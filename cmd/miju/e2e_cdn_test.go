@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"crypto/md5"
 	"crypto/tls"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net/http"
@@ -257,4 +259,43 @@ func TestEdgeHTTP2(t *testing.T) {
 		})
 	}
 	asking.Wait()
+}
+
+// TestEdgeLinks plays with links that nginx checks: they are good for all files
+// of one stream until a time, and the cache does not know them.
+func TestEdgeLinks(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	push(t, "h264-aac.flv", "flv", s.rtmpURL("x"))
+	s.waitLive(t, "x")
+	mediaPlaylist(t, s.url(""), "/live/x.m3u8")
+	o := countOrigin(t, s)
+	e := startNginxWith(t, o.Listener.Addr().String(), "#token ", "")
+	sign := func(key string, expires time.Time) string {
+		sum := md5.Sum(fmt.Appendf(nil, "%d %s SECRET", expires.Unix(), key))
+		return fmt.Sprintf("/t/%d/%s", expires.Unix(), base64.RawURLEncoding.EncodeToString(sum[:]))
+	}
+	later, past := time.Now().Add(time.Hour), time.Now().Add(-time.Hour)
+	for _, c := range []struct {
+		name, path string
+		status     int
+	}{
+		{"multivariant playlist", sign("live/x", later) + "/live/x.m3u8", 200},
+		{"media playlist", sign("live/x", later) + "/live/x/video.m3u8", 200},
+		{"another viewer's", sign("live/x", later.Add(time.Second)) + "/live/x/video.m3u8", 200},
+		{"too late", sign("live/x", past) + "/live/x.m3u8", 410},
+		{"of another stream", sign("live/y", later) + "/live/x.m3u8", 403},
+		{"a signature that is none", fmt.Sprintf("/t/%d/x/live/x.m3u8", later.Unix()), 403},
+		{"no link", "/live/x.m3u8", 404},
+		{"no link, a file", "/live/x/video.m3u8", 404},
+		{"no link, FLV", "/live/x.flv", 404},
+	} {
+		if a := ask(t, "GET", e.base+c.path); a.status != c.status {
+			t.Errorf("%s: %s: %d, want %d", c.name, c.path, a.status, c.status)
+		}
+	}
+	if requests, _ := o.count("/live/x/video.m3u8"); requests != 1 {
+		t.Errorf("two viewers' playlists cost %d requests", requests)
+	}
+	checkPackets(t, "h264-aac.flv", probePackets(t, e.base+sign("live/x", later)+"/live/x.m3u8", 6), true, true)
 }
