@@ -183,13 +183,12 @@ func (s *Server) publish(ctx, deciding context.Context, conn Conn, x *session) (
 	// The stream is let go of before the peer is told, so that nobody waits
 	// for the peer.
 	defer func() {
-		s.leave(x)
-		if lingers(err) {
+		if kicked := s.leave(x); lingers(err) && !kicked {
 			pub.Suspend(s.config.PublishLinger)
 		} else {
 			pub.Close()
 		}
-		close(x.left)
+		s.forget(x)
 	}()
 	if err := conn.Admit(); err != nil {
 		return err

@@ -40,6 +40,9 @@ type session struct {
 	heard   atomic.Int64 // when the newest frame came, in Unix nanoseconds
 	// left is closed once a publisher has let go of its stream.
 	left chan struct{}
+	// leaving says that it is about to, kicked that an operator wants its stream
+	// gone, whyever it ends. The Server's lock is held to read or change them.
+	leaving, kicked bool
 
 	repairs repairs
 
@@ -109,6 +112,9 @@ func (s *Server) tryTake(x *session) (*stream.Publisher, *session, error) {
 		return nil, nil, fmt.Errorf("%w: come back in %v", ErrKicked, time.Until(until).Round(time.Second))
 	}
 	if old := s.publishers[x.Key]; old != nil {
+		if old.leaving {
+			return nil, old, nil
+		}
 		if err := s.mayReplace(old, x); err != nil {
 			return nil, nil, err
 		}
@@ -151,13 +157,21 @@ func host(addr string) string {
 	return addr
 }
 
-// leave forgets that x holds its key.
-func (s *Server) leave(x *session) {
+// leave says that x is about to let go of its stream, so that who comes waits
+// for that. It reports whether x was kicked.
+func (s *Server) leave(x *session) (kicked bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.publishers[x.Key] == x {
-		delete(s.publishers, x.Key)
-	}
+	x.leaving = true
+	return x.kicked
+}
+
+// forget says that x has let go of its stream.
+func (s *Server) forget(x *session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.publishers, x.Key)
+	close(x.left)
 }
 
 // Kick ends the stream of key and its publisher, and refuses publishers of key
@@ -169,12 +183,19 @@ func (s *Server) Kick(key streamkey.Key, hold time.Duration) bool {
 	before, held := s.holds[key]
 	maps.DeleteFunc(s.holds, func(_ streamkey.Key, until time.Time) bool { return !now.Before(until) })
 	s.holds[key] = now.Add(hold)
-	s.mu.Unlock()
+	leaving := false
 	if x != nil {
+		x.kicked, leaving = true, x.leaving
+	}
+	s.mu.Unlock()
+	switch {
+	case leaving: // its stream may wait for it afterwards
+		<-x.left
+	case x != nil:
 		x.end(ErrKicked)
 		return true
 	}
-	if s.hub.Drop(key) {
+	if s.hub.Drop(key) || leaving {
 		return true
 	}
 	s.mu.Lock()
@@ -200,8 +221,9 @@ type Publishing struct {
 func (s *Server) Publishing(key streamkey.Key) (Publishing, bool) {
 	s.mu.Lock()
 	x := s.publishers[key]
+	gone := x == nil || x.leaving
 	s.mu.Unlock()
-	if x == nil {
+	if gone {
 		return Publishing{}, false
 	}
 	p := Publishing{Protocol: x.Protocol, RemoteAddr: x.RemoteAddr, Since: x.since, Repairs: x.repairs.counts()}
