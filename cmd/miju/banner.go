@@ -33,6 +33,9 @@ func (s *server) banner() string {
 			fmt.Fprintf(&b, "  Demo         http://%s/live/demo\n", at)
 		}
 	}
+	if s.https != nil {
+		fmt.Fprintf(&b, "  HTTPS        https://%s/live/NAME   (the certificate's name instead of localhost)\n", reachable(s.https.Addr()))
+	}
 	if s.admin != nil {
 		fmt.Fprintf(&b, "  Operators    http://%[1]s/api/v1/streams, /metrics, /healthz\n", reachable(s.admin.Addr()))
 	}

@@ -32,10 +32,6 @@ type config struct {
 	Log    logConfig
 }
 
-type httpConfig struct {
-	Listen string `flag:"http" group:"network" help:"address for viewers, CDN edges and chat; empty turns it off"`
-}
-
 type fileConfig struct {
 	Demo bool   `flag:"demo" group:"publishing" help:"play a short clip as live/demo"`
 	File string `flag:"file" group:"publishing" help:"play FLV files in a loop: live/a=/clips/a.flv,live/b=/clips/b.flv"`
@@ -79,11 +75,15 @@ func (c *config) validate() error {
 	if err := c.Origin.HLS.Check(); err != nil {
 		return err
 	}
-	if c.RTMP.ListenTLS != "" {
-		if _, err := c.TLS.load(); err != nil {
-			return fmt.Errorf("--rtmps is %s: %w", c.RTMP.ListenTLS, err)
+	for flag, addr := range map[string]string{"rtmps": c.RTMP.ListenTLS, "https": c.HTTP.ListenTLS} {
+		if addr == "" {
+			continue
 		}
-	} else if c.TLS.Cert != "" || c.TLS.Key != "" {
+		if _, err := c.TLS.load(); err != nil {
+			return fmt.Errorf("--%s is %s: %w", flag, addr, err)
+		}
+	}
+	if c.TLS.Cert != "" || c.TLS.Key != "" {
 		if _, err := c.TLS.load(); err != nil {
 			return err
 		}
@@ -94,8 +94,8 @@ func (c *config) validate() error {
 	if _, err := c.Files.clips(); err != nil {
 		return err
 	}
-	if c.RTMP.Listen == "" && c.RTMP.ListenTLS == "" && c.SRT.Listen == "" && c.HTTP.Listen == "" {
-		return fmt.Errorf("--rtmp, --rtmps, --srt and --http are all empty: there is nothing to serve")
+	if c.RTMP.Listen == "" && c.RTMP.ListenTLS == "" && c.SRT.Listen == "" && c.HTTP.Listen == "" && c.HTTP.ListenTLS == "" {
+		return fmt.Errorf("--rtmp, --rtmps, --srt, --http and --https are all empty: there is nothing to serve")
 	}
 	return nil
 }

@@ -3,15 +3,15 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
-	"path/filepath"
 	"os"
-	"strings"
+	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
@@ -48,7 +48,9 @@ type server struct {
 	// Listeners that are turned off are nil.
 	rtmp, rtmps *rtmp.Listener
 	srt         *srt.Listener
-	http, admin net.Listener
+	http, https net.Listener // https is below TLS
+	admin       net.Listener
+	secure      *tls.Config // of https
 	files       []*file.Listener
 }
 
@@ -80,10 +82,8 @@ func listen(c config, log *slog.Logger) (_ *server, err error) {
 			return nil, listenError("SRT", "srt", c.SRT.Listen, err)
 		}
 	}
-	if c.HTTP.Listen != "" {
-		if s.http, err = net.Listen("tcp", c.HTTP.Listen); err != nil {
-			return nil, listenError("HTTP", "http", c.HTTP.Listen, err)
-		}
+	if err = s.listenHTTP(); err != nil {
+		return nil, err
 	}
 	if c.Admin.Listen != "" {
 		if s.admin, err = net.Listen("tcp", c.Admin.Listen); err != nil {
@@ -151,7 +151,7 @@ func (s *server) close() {
 	if s.srt != nil {
 		s.srt.Close()
 	}
-	for _, l := range []net.Listener{s.http, s.admin} {
+	for _, l := range []net.Listener{s.http, s.https, s.admin} {
 		if l != nil {
 			l.Close()
 		}
@@ -176,8 +176,12 @@ func (s *server) serve(ctx context.Context) error {
 		})
 	}
 	others.Go(func() { s.origin.Run(viewCtx) })
-	public := s.httpServer(viewCtx, s.http, http.HandlerFunc(s.route), &others, failed)
-	private := s.httpServer(viewCtx, s.admin, s.adminHandler(), &others, failed)
+	public := s.httpServer(viewCtx, http.HandlerFunc(s.route))
+	public.TLSConfig = s.secure
+	private := s.httpServer(viewCtx, s.adminHandler())
+	s.serveHTTP(public, s.http, false, &others, failed)
+	s.serveHTTP(public, s.https, true, &others, failed)
+	s.serveHTTP(private, s.admin, false, &others, failed)
 
 	var err error
 	select {
@@ -224,36 +228,6 @@ func (s *server) ingestListeners() []ingest.Listener {
 		all = append(all, f)
 	}
 	return all
-}
-
-// httpServer serves l, if there is one, until it is shut down.
-func (s *server) httpServer(ctx context.Context, l net.Listener, h http.Handler, running *sync.WaitGroup, failed chan<- error) *http.Server {
-	hs := &http.Server{
-		Handler:           h,
-		BaseContext:       func(net.Listener) context.Context { return ctx },
-		ConnContext:       origin.ConnContext,
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
-	}
-	if l != nil {
-		running.Go(func() {
-			if err := hs.Serve(s.origin.Listener(l)); !errors.Is(err, http.ErrServerClosed) {
-				failed <- err
-			}
-		})
-	}
-	return hs
-}
-
-// route sends /app/name/chat to the chat and all else to the origin.
-func (s *server) route(w http.ResponseWriter, r *http.Request) {
-	if strings.HasSuffix(r.URL.Path, "/chat") && strings.Count(r.URL.Path, "/") == 3 {
-		s.chat.ServeHTTP(w, r)
-		return
-	}
-	s.origin.ServeHTTP(w, r)
 }
 
 func (s *server) adminHandler() http.Handler {

@@ -8,7 +8,7 @@ import (
 
 // tlsConfig is the certificate of every listener that speaks TLS.
 type tlsConfig struct {
-	Cert string `flag:"tls-cert" group:"network" help:"PEM file of the server's certificate and those that issued it, for --rtmps"`
+	Cert string `flag:"tls-cert" group:"network" help:"PEM file of the server's certificate and those that issued it, for --rtmps and --https"`
 	Key  string `flag:"tls-key" group:"network" help:"PEM file of the certificate's private key"`
 }
 
