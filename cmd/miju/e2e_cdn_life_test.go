@@ -74,7 +74,7 @@ func edgeStreamEnds(t *testing.T, s *testServer, o *countedOrigin, e *edge, p *p
 		if cc := a.header.Get("Cache-Control"); cc != "max-age=1" {
 			t.Errorf("Cache-Control of the end: %s", cc)
 		}
-	} else if !strings.Contains(a.body, strings.TrimPrefix(query[:strings.Index(query, "&")], "?_HLS_msn=")+"-1.mp4") {
+	} else if !strings.Contains(a.body, strings.TrimPrefix(query[:strings.Index(query, "&")], "?_HLS_msn=")+"-4.mp4") {
 		t.Errorf("%d, neither the end nor what was asked for:\n%s", a.status, a.body)
 	}
 	waitFor(t, "the end to be seen", func() bool {

@@ -61,11 +61,12 @@ func video(t testing.TB, base string) *llPlaylist {
 	return l
 }
 
-// ahead returns the query and the name of a part a whole segment ahead.
+// ahead returns the query and the name of a part of the segment after the one
+// that grows.
 func (l *llPlaylist) ahead() (query, name string) {
 	var msn, part int64
 	fmt.Sscanf(l.next, "?_HLS_msn=%d&_HLS_part=%d", &msn, &part)
-	return fmt.Sprintf("?_HLS_msn=%d&_HLS_part=1", msn+1), fmt.Sprintf("video-%d-1.mp4", msn+1)
+	return fmt.Sprintf("?_HLS_msn=%d&_HLS_part=4", msn+1), fmt.Sprintf("video-%d-4.mp4", msn+1)
 }
 
 // TestEdgeAnswers holds that an edge answers as the origin would, and asks it
