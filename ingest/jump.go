@@ -101,6 +101,7 @@ func (t *timeline) rebase(l *lane, f *media.Frame, why Repair) {
 	if !l.seen {
 		from = t.newest - maxSkew
 	}
+	defer func() { l.step = 0 }()
 	best, found := time.Duration(0), false
 	try := func(offset time.Duration) {
 		at := f.DTS + offset
@@ -137,8 +138,12 @@ func (t *timeline) rebase(l *lane, f *media.Frame, why Repair) {
 // moment: behind its last frame, but if that was long ago behind the newest of
 // all, by the time that really passed.
 func (t *timeline) expect(l *lane, arrival time.Time) time.Duration {
-	if l.seen && arrival.Sub(l.arrival) < jump {
-		return l.at + max(l.step, tick)
+	if passed := arrival.Sub(l.arrival); l.seen && passed < jump {
+		step := l.step
+		if step == 0 { // it has jumped ever since, so that only real time tells
+			step = passed
+		}
+		return l.at + max(step, tick)
 	}
 	return t.newest + max(arrival.Sub(t.arrival), tick)
 }

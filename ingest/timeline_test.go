@@ -150,7 +150,7 @@ var timelines = []struct {
 	{
 		"two times taking turns on one track",
 		[]in{{video, 0, 0, 0}, {video, 70000, 70000, 33}, {video, 66, 66, 66}, {video, 70066, 70066, 100}, {video, 133, 133, 133}},
-		[]int{0, 1, 66, 67, 133},
+		[]int{0, 33, 66, 99, 133},
 		map[Repair]int{RepairForward: 2, RepairBack: 2},
 	},
 	{
