@@ -14,6 +14,10 @@ const (
 	patience = time.Second
 	// maxLag bounds how far behind the picture sound is still waited for.
 	maxLag = 10 * time.Second
+	// shortest is the least that a silent frame lasts: that of AAC at 96 kHz
+	// has 10 ms. A track may claim any rate, and a picture bring thousands of
+	// frames that last microseconds.
+	shortest = 5 * time.Millisecond
 )
 
 // sound keeps a track of sound going while pictures come and it does not:
@@ -144,6 +148,9 @@ func (t *timeline) fillTrack(l *lane, picture *media.Frame, step time.Duration) 
 		s.of = l.track
 		s.frame, s.samples, s.rate = media.Silence(l.track)
 		s.from, s.sent = 0, 0
+		if s.frame != nil && time.Duration(s.samples)*time.Second/time.Duration(s.rate) < shortest {
+			s.frame = nil
+		}
 	}
 	if s.frame == nil {
 		return

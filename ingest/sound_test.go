@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"bytes"
+	"encoding/binary"
 	"testing"
 	"time"
 
@@ -188,5 +189,25 @@ func TestPromisedPicturesAreAnnounced(t *testing.T) {
 				t.Errorf("%+v", set)
 			}
 		})
+	}
+}
+
+// A track may claim any rate. No silence takes the place of frames that would
+// last microseconds: there would be thousands for each picture.
+func TestNoSilenceOfTinyFrames(t *testing.T) {
+	rate := uint64(1<<24 - 1)
+	config := binary.BigEndian.AppendUint64(nil, 2<<59|15<<55|rate<<31|1<<27)
+	fast, err := media.NewAACTrack(2, config[:5])
+	if err != nil || fast.SampleRate != int(rate) {
+		t.Fatal(fast, err)
+	}
+	r := newRun(t)
+	r.begin([]media.Frame{in{video, 0, 0, 0}.frame()}, []*media.Track{video, fast}, nil, 0)
+	for n := range 100 {
+		r.write(in{video, n * 900, n * 900, n * 33}.frame())
+	}
+	r.flush()
+	if n := len(r.frames); n != 100 {
+		t.Errorf("100 pictures became %d frames", n)
 	}
 }
