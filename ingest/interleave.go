@@ -40,7 +40,7 @@ type held struct {
 func (t *timeline) hold(l *lane) time.Duration {
 	latest := l.delay.value
 	for _, other := range t.lanes {
-		if other.delay.known {
+		if other.delay.known && !other.gone {
 			latest = max(latest, other.delay.value)
 		}
 	}

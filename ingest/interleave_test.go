@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/miju-live/miju/media"
+	"github.com/miju-live/miju/media/mediatest"
 )
 
 // TestHeldFramesAreBounded: an encoder whose sound claims to be seconds ahead
@@ -70,5 +71,24 @@ func TestHeldFramesGoOnWhenTheSkewIsOver(t *testing.T) {
 		if r.frames[i].Arrival.Before(r.frames[i-1].Arrival) {
 			t.Fatal("arrivals go back")
 		}
+	}
+}
+
+// Pictures wait no longer for sound that has ended.
+func TestNothingIsHeldForATrackThatIsGone(t *testing.T) {
+	r := newRun(t)
+	sound := mediatest.AACTrack(2)
+	sound.Codec = media.MP3 // no silence takes its place
+	for at := time.Duration(0); at < 60*time.Second; at += 40 * time.Millisecond {
+		r.play(media.Frame{Track: video, DTS: at, PTS: at, RandomAccess: true, Arrival: epoch.Add(at)})
+		if v := at - 5*time.Second; v >= 0 && at < 20*time.Second { // it comes late, and ends
+			r.play(media.Frame{Track: sound, DTS: v, PTS: v, RandomAccess: true, Arrival: epoch.Add(at)})
+		}
+	}
+	if r.repairs[RepairSkew] != 1 || r.set.Lookup(sound.ID) != nil {
+		t.Fatalf("repairs %v, tracks %v", r.repairs, r.set.Tracks)
+	}
+	if n := len(r.waiting.queue); n != 0 {
+		t.Errorf("%d pictures are still held", n)
 	}
 }
