@@ -19,12 +19,13 @@ import (
 
 // HLSConfig rules how streams are packaged for HLS.
 type HLSConfig struct {
-	Segment   time.Duration `flag:"hls-segment" group:"HLS" help:"least duration of a segment; it ends at the next random access point, and the target duration is twice this" min:"1s" max:"10s"`
-	StartWait time.Duration `flag:"hls-start-wait" group:"HLS" help:"if the second random access point of a stream does not come within this, its target duration is 10s" min:"1s" max:"10s"`
-	Part      time.Duration `flag:"hls-part" group:"HLS" help:"duration of a part, rounded up to whole frames: shorter is less latency and more requests; 0 turns parts off, else 100ms at least" min:"0s" max:"1s"`
-	Window    time.Duration `flag:"hls-window" group:"HLS" help:"how much of a stream its playlists list, which is how far viewers can rewind; at least six target durations" min:"10s" max:"24h"`
-	MemoryMiB int           `flag:"hls-memory" group:"HLS" help:"what the windows of all streams may hold in memory, in MiB; older segments go to files in --data-dir" min:"16" max:"1048576"`
-	Always    bool          `flag:"hls-always" group:"HLS" help:"package every stream from its start, not from its first HLS viewer on"`
+	Segment         time.Duration `flag:"hls-segment" group:"HLS" help:"least duration of a segment; it ends at the next random access point, and the target duration is twice this" min:"1s" max:"10s"`
+	StartWait       time.Duration `flag:"hls-start-wait" group:"HLS" help:"if the second random access point of a stream does not come within this, its target duration is 10s" min:"1s" max:"10s"`
+	Part            time.Duration `flag:"hls-part" group:"HLS" help:"duration of a part, rounded up to whole frames: shorter is less latency and more requests; 0 turns parts off, else 100ms at least" min:"0s" max:"1s"`
+	Window          time.Duration `flag:"hls-window" group:"HLS" help:"how much of a stream its playlists list, which is how far viewers can rewind; at least six target durations" min:"10s" max:"24h"`
+	MemoryMiB       int           `flag:"hls-memory" group:"HLS" help:"what the windows of all streams may hold in memory, in MiB; older segments go to files in --data-dir" min:"16" max:"1048576"`
+	TokenInPlaylist bool          `flag:"hls-token-in-playlist" group:"HLS" help:"put the token of a playlist's request into the URIs of that playlist, for players do not pass it on; playlists are then shared by no cache"`
+	Always          bool          `flag:"hls-always" group:"HLS" help:"package every stream from its start, not from its first HLS viewer on"`
 	// Dir is where segments are stored that are more than MemoryMiB. It belongs
 	// to one server, which empties it. If it is empty windows become shorter.
 	Dir string

@@ -11,6 +11,9 @@ import (
 	"net/http"
 	"runtime"
 	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,6 +32,9 @@ type hall struct {
 	pub    *stream.Publisher
 	source *mediatest.Source
 	next   media.Frame
+	close  func() // ends everything and waits; tests need not call it
+
+	open, ended atomic.Int64 // connections
 }
 
 func newHall(tb testing.TB, change ...func(*Config)) *hall {
@@ -43,11 +49,21 @@ func newHall(tb testing.TB, change ...func(*Config)) *hall {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	h := &hall{}
 	ctx, cancel := context.WithCancel(context.Background())
 	hs := &http.Server{Handler: s, BaseContext: func(net.Listener) context.Context { return ctx }, ConnContext: ConnContext}
 	hs.Protocols = new(http.Protocols)
 	hs.Protocols.SetHTTP1(true)
 	hs.Protocols.SetUnencryptedHTTP2(true)
+	hs.ConnState = func(_ net.Conn, state http.ConnState) {
+		switch state {
+		case http.StateNew:
+			h.open.Add(1)
+		case http.StateClosed:
+			h.open.Add(-1)
+			h.ended.Add(1)
+		}
+	}
 	done := make(chan struct{}, 2)
 	go func() { hs.Serve(s.Listener(l)); done <- struct{}{} }()
 	go func() { s.Run(ctx); done <- struct{}{} }()
@@ -55,11 +71,11 @@ func newHall(tb testing.TB, change ...func(*Config)) *hall {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	h := &hall{server: s, addr: l.Addr().String(), source: &mediatest.Source{Video: mediatest.H264Track(1)}}
+	h.server, h.addr, h.source = s, l.Addr().String(), &mediatest.Source{Video: mediatest.H264Track(1)}
 	if h.pub, err = hub.Publish(key, stream.Source{}); err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(func() {
+	h.close = sync.OnceFunc(func() {
 		h.pub.Close()
 		cancel()
 		hs.Close()
@@ -67,6 +83,7 @@ func newHall(tb testing.TB, change ...func(*Config)) *hall {
 		<-done
 		s.WaitViewers()
 	})
+	tb.Cleanup(h.close)
 	return h
 }
 
@@ -136,6 +153,41 @@ func (h *hall) playlist(tb testing.TB) *hlstest.Playlist {
 		tb.Fatal(err)
 	}
 	return l
+}
+
+// fetched is an answer with its body.
+type fetched struct {
+	*http.Response
+	body []byte
+}
+
+// fetch makes a request, "GET /path", with headers one a line, on a connection
+// of its own.
+func (h *hall) fetch(tb testing.TB, request, header string) fetched {
+	tb.Helper()
+	c := h.dial(tb)
+	defer c.Close()
+	if header != "" {
+		header = strings.ReplaceAll(header, "\n", "\r\n") + "\r\n"
+	}
+	fmt.Fprintf(c, "%s HTTP/1.1\r\nHost: x\r\n%s\r\n", request, header)
+	method, _, _ := strings.Cut(request, " ")
+	return read(tb, c, method)
+}
+
+// read reads the answer to a request of a method.
+func read(tb testing.TB, c *player, method string) fetched {
+	tb.Helper()
+	a, err := http.ReadResponse(c.in, &http.Request{Method: method})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer a.Body.Close()
+	b, err := io.ReadAll(a.Body)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return fetched{a, b}
 }
 
 // player is a client that allocates nothing.

@@ -257,14 +257,19 @@ var gzips = sync.Pool{New: func() any { return gzip.NewWriter(io.Discard) }}
 // gzip returns the playlist compressed, and the length of that as a header.
 func (l *playlist) gzip() ([]byte, []string) {
 	l.once.Do(func() {
-		var b bytes.Buffer
-		b.Grow(len(l.plain) / 4)
-		z := gzips.Get().(*gzip.Writer)
-		defer gzips.Put(z)
-		z.Reset(&b)
-		z.Write(l.plain) // a bytes.Buffer takes everything
-		z.Close()
-		l.small, l.packed = b.Bytes(), []string{strconv.Itoa(b.Len())}
+		l.small = compress(l.plain)
+		l.packed = []string{strconv.Itoa(len(l.small))}
 	})
 	return l.small, l.packed
+}
+
+func compress(plain []byte) []byte {
+	var b bytes.Buffer
+	b.Grow(len(plain) / 4)
+	z := gzips.Get().(*gzip.Writer)
+	defer gzips.Put(z)
+	z.Reset(&b)
+	z.Write(plain) // a bytes.Buffer takes everything
+	z.Close()
+	return b.Bytes()
 }

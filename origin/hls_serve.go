@@ -221,6 +221,10 @@ func (h *hlsOrigin) servePlaylist(w http.ResponseWriter, r *http.Request, s *hls
 	if !h.server.anyOrigin {
 		header["Vary"] = varyBoth
 	}
+	if h.server.config.HLS.TokenInPlaylist {
+		h.servePersonal(w, r, l, age)
+		return
+	}
 	body, length := l.plain, l.length
 	if acceptsGzip(r.Header) {
 		header["Content-Encoding"] = encodingGzip

@@ -203,8 +203,23 @@ func (s *Server) allowOrigin(h http.Header, r *http.Request) {
 		return
 	}
 	h.Set("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS")
-	h.Set("Access-Control-Allow-Headers", "Range, If-None-Match, Authorization")
+	h.Set("Access-Control-Allow-Headers", allowedHeaders(r.Header.Get("Access-Control-Request-Headers")))
 	h.Set("Access-Control-Max-Age", "86400")
+}
+
+// maxHeaderNames bounds the names in a preflight request, in bytes.
+const maxHeaderNames = 1024
+
+// allowedHeaders answers which headers a page may send: all that it asks for,
+// for players add their own (CMCD, tokens) and nothing here is decided by one.
+func allowedHeaders(asked string) string {
+	isName := func(c rune) bool {
+		return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("-_, ", c)
+	}
+	if asked == "" || len(asked) > maxHeaderNames || strings.TrimFunc(asked, isName) != "" {
+		return "Range, If-None-Match, Authorization"
+	}
+	return asked
 }
 
 // failure is the JSON body of every error.

@@ -6,6 +6,10 @@ func (c collector) collectHLS(m metricWriter) {
 	m.gauge("miju_hls_packagers", "Streams that are packaged for HLS.", float64(s.Packagers))
 	m.gauge("miju_hls_held_bytes", "HLS segments in memory.", float64(s.Held))
 	m.gauge("miju_hls_stored_segments", "HLS segments in files.", float64(s.Stored))
+	m.gauge("miju_hls_waiting_requests", "HLS requests that wait for what is not there yet.", float64(s.Waiting))
+	for kind, n := range s.Requests {
+		m.counter("miju_hls_requests_total", "HLS requests by what they are for.", n, "kind", kind)
+	}
 	m.counter("miju_hls_segments_total", "HLS segments made.", s.Segments)
 	m.counter("miju_hls_parts_total", "HLS parts made.", s.Parts)
 	m.counter("miju_hls_long_parts_total", "HLS parts over the part target, because no frame came for that long.", s.LongParts)
