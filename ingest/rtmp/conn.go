@@ -75,9 +75,18 @@ func newConn(socket net.Conn, s *Server, protocol string) *conn {
 	return &conn{socket: socket, server: s, protocol: protocol, link: message.NewConn(socket, s.config.WriteTimeout, limits)}
 }
 
-func (c *conn) Protocol() string                  { return c.protocol }
-func (c *conn) RemoteAddr() net.Addr              { return c.socket.RemoteAddr() }
-func (c *conn) SetReadDeadline(t time.Time) error { return c.socket.SetReadDeadline(t) }
+func (c *conn) Protocol() string     { return c.protocol }
+func (c *conn) RemoteAddr() net.Addr { return c.socket.RemoteAddr() }
+
+// SetReadDeadline bounds what is read. One that has passed, which is how a
+// connection is ended, bounds what is written, too: reading answers, and the
+// peer may not take the answers.
+func (c *conn) SetReadDeadline(t time.Time) error {
+	if !t.IsZero() && time.Until(t) <= 0 {
+		c.link.EndBy(time.Now().Add(closeGrace))
+	}
+	return c.socket.SetReadDeadline(t)
+}
 
 // Promised returns what onMetaData announced and has not come.
 func (c *conn) Promised() []*media.Track { return c.frames.Promised() }

@@ -18,8 +18,8 @@ import (
 	"github.com/miju-live/miju/stream"
 )
 
-// closeGrace is how long a player may take for what is on its way when its time
-// is over.
+// closeGrace is how long a peer may take for what is on its way when its time is
+// over.
 const closeGrace = time.Second
 
 // errLeft is how the reading side says that the player has gone.
