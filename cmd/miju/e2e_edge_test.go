@@ -116,8 +116,17 @@ func deployed(t testing.TB, name string, oldNew ...string) string {
 func runEdge(t testing.TB, addr, name string, args ...string) *edge {
 	e := &edge{base: "http://" + addr, addr: addr}
 	var p *program
+	end := func() {
+		p.cmd.Process.Signal(syscall.SIGTERM) // it has workers, which it ends
+		select {
+		case <-p.done:
+		case <-time.After(patience):
+			t.Errorf("%s does not end", name)
+		}
+	}
 	launch := func() {
 		p = spawn(t, name, args...)
+		t.Cleanup(end) // before spawn's own, which leaves the workers
 		waitFor(t, name+" to answer", func() bool {
 			r, err := http.Get(e.base + "/live/nobody.flv")
 			if err != nil {
@@ -127,16 +136,7 @@ func runEdge(t testing.TB, addr, name string, args ...string) *edge {
 			return r.StatusCode == http.StatusNotFound
 		})
 	}
-	end := func() {
-		p.cmd.Process.Signal(syscall.SIGTERM) // it has workers, which it ends
-		select {
-		case <-p.done:
-		case <-time.After(patience):
-			t.Errorf("%s does not end", name)
-		}
-	}
 	launch()
-	t.Cleanup(func() { end() })
 	e.restart = func() {
 		end()
 		launch()
