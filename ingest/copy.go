@@ -23,14 +23,32 @@ type probe struct {
 	wait   time.Duration
 	frames []media.Frame
 	bytes  int
+	// since is when the first sound or picture came. Data alone is nothing to
+	// show: who came would never get the pictures that come later.
+	since time.Time
 }
 
 // ready adds a frame and reports whether the wait is over: the encoder's
 // promised tracks are all there, or the time or the bytes are used up.
 func (p *probe) ready(f media.Frame, conn Conn) bool {
+	full := p.bytes+len(f.Data) > maxProbeBytes || len(p.frames)+1 >= maxProbeFrames
+	if p.since.IsZero() {
+		if f.Track.Kind() == media.KindData && full {
+			p.frames, p.bytes = p.frames[:0], 0
+		}
+		if f.Track.Kind() != media.KindData {
+			p.since = f.Arrival
+			for i := range p.frames {
+				p.frames[i].Arrival = f.Arrival
+			}
+		}
+	}
 	p.frames = append(p.frames, f)
 	p.bytes += len(f.Data)
-	if f.Arrival.Sub(p.frames[0].Arrival) >= p.wait || p.bytes > maxProbeBytes || len(p.frames) >= maxProbeFrames {
+	switch {
+	case p.since.IsZero():
+		return false
+	case full || f.Arrival.Sub(p.since) >= p.wait:
 		return true
 	}
 	tracks, complete := conn.Tracks()
@@ -52,8 +70,9 @@ func (s *Server) copyFrames(ctx context.Context, conn Conn, pub *stream.Publishe
 	prev, newest := live.Tracks(), live.Newest()
 	t := newTimeline(pub.Write, s.repaired(x))
 	defer t.flush()
+	heard := time.Now()
 	for {
-		if err := conn.SetReadDeadline(time.Now().Add(s.config.PublishTimeout)); err != nil {
+		if err := conn.SetReadDeadline(heard.Add(s.config.PublishTimeout)); err != nil {
 			return err
 		}
 		if ctx.Err() != nil {
@@ -67,13 +86,16 @@ func (s *Server) copyFrames(ctx context.Context, conn Conn, pub *stream.Publishe
 			return err
 		}
 		x.note(&f)
+		if t.set != nil || f.Track.Kind() != media.KindData {
+			heard = time.Now()
+		}
 		if t.set == nil {
 			if !p.ready(f, conn) {
 				continue
 			}
 			tracks, _ := conn.Tracks()
 			if !t.begin(p.frames, tracks, prev, newest) {
-				p.frames, p.bytes = p.frames[:0], 0
+				p = probe{wait: p.wait, frames: p.frames[:0]}
 				continue
 			}
 			if c, ok := conn.(Promising); ok {
