@@ -45,6 +45,7 @@ type Playlist struct {
 	PartHoldBack          float64
 	SkipUntil             float64
 	CanBlock              bool
+	Control               string // EXT-X-SERVER-CONTROL as it is written
 	Independent           bool
 	MediaSequence         int64
 	DiscontinuitySequence int64
@@ -119,9 +120,16 @@ func (p *parser) line(line string) error {
 	return p.headerTag(name, value)
 }
 
-func (p *parser) headerTag(name, value string) (err error) {
+func (p *parser) headerTag(name, value string) error {
 	l := p.playlist
-	a := attributes(value)
+	var a map[string]string
+	var err error
+	switch name {
+	case "EXT-X-SERVER-CONTROL", "EXT-X-PART-INF", "EXT-X-SKIP":
+		if a, err = attributes(value); err != nil {
+			return err
+		}
+	}
 	switch name {
 	case "EXT-X-VERSION":
 		l.Version, err = strconv.Atoi(value)
@@ -130,7 +138,7 @@ func (p *parser) headerTag(name, value string) (err error) {
 		n, err = strconv.Atoi(value)
 		l.Target = float64(n)
 	case "EXT-X-SERVER-CONTROL":
-		l.CanBlock = a["CAN-BLOCK-RELOAD"] == "YES"
+		l.CanBlock, l.Control = a["CAN-BLOCK-RELOAD"] == "YES", value
 		l.SkipUntil, l.HoldBack, l.PartHoldBack = number(a["CAN-SKIP-UNTIL"]), number(a["HOLD-BACK"]), number(a["PART-HOLD-BACK"])
 	case "EXT-X-PART-INF":
 		l.PartTarget = number(a["PART-TARGET"])
@@ -151,8 +159,14 @@ func (p *parser) headerTag(name, value string) (err error) {
 	return err
 }
 
-func (p *parser) segmentTag(name, value string) (err error) {
-	a := attributes(value)
+func (p *parser) segmentTag(name, value string) error {
+	var a map[string]string
+	var err error
+	if name == "EXT-X-MAP" || name == "EXT-X-PART" {
+		if a, err = attributes(value); err != nil {
+			return err
+		}
+	}
 	if name != "EXT-X-PART" && name != "EXTINF" && name != "EXT-X-GAP" && len(p.open.Parts) > 0 {
 		return fmt.Errorf("behind the segment's first part")
 	}
@@ -184,8 +198,11 @@ func (p *parser) segmentTag(name, value string) (err error) {
 	return err
 }
 
-func (p *parser) tailTag(name, value string) (err error) {
-	a := attributes(value)
+func (p *parser) tailTag(name, value string) error {
+	a, err := attributes(value)
+	if err != nil {
+		return err
+	}
 	switch name {
 	case "EXT-X-PRELOAD-HINT":
 		if a["TYPE"] != "PART" || a["URI"] == "" {
@@ -216,26 +233,6 @@ func (p *parser) uri(line string) error {
 	p.open = Segment{Number: p.open.Number + 1}
 	p.hasInf, p.dangling = false, false
 	return nil
-}
-
-// attributes reads an attribute list; quotes are dropped.
-func attributes(s string) map[string]string {
-	a := map[string]string{}
-	for s != "" {
-		name, rest, ok := strings.Cut(s, "=")
-		if !ok {
-			break
-		}
-		var value string
-		if strings.HasPrefix(rest, `"`) {
-			value, rest, _ = strings.Cut(rest[1:], `"`)
-			rest = strings.TrimPrefix(rest, ",")
-		} else {
-			value, rest, _ = strings.Cut(rest, ",")
-		}
-		a[name], s = value, rest
-	}
-	return a
 }
 
 func number(s string) float64 {
