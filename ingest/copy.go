@@ -71,6 +71,7 @@ func (s *Server) copyFrames(ctx context.Context, conn Conn, pub *stream.Publishe
 	t := newTimeline(pub.Write, s.repaired(x))
 	defer t.flush()
 	heard := time.Now()
+	var pace pacer
 	for {
 		if err := conn.SetReadDeadline(heard.Add(s.config.PublishTimeout)); err != nil {
 			return err
@@ -86,6 +87,8 @@ func (s *Server) copyFrames(ctx context.Context, conn Conn, pub *stream.Publishe
 			return err
 		}
 		x.note(&f)
+		s.arrived(x)
+		pace.wait(ctx, f.Arrival)
 		if t.set != nil || f.Track.Kind() != media.KindData {
 			heard = time.Now()
 		}

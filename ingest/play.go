@@ -16,6 +16,7 @@ func (s *Server) play(ctx, deciding context.Context, conn Conn, x *session) erro
 	// It counts as a player instead of as an encoder.
 	s.open.Add(-1)
 	defer s.open.Add(1)
+	s.arrived(x)
 	defer s.players.Add(-1)
 	if s.players.Add(1) > int64(s.config.MaxPlayers) {
 		return fmt.Errorf("%w: %d players are connected", ErrTooLarge, s.config.MaxPlayers)

@@ -26,6 +26,7 @@ type Config struct {
 	HandshakeTimeout time.Duration `flag:"handshake-timeout" group:"publishing" help:"close an encoder's connection that has not asked to publish within this time" min:"1s" max:"1m"`
 	PlayWait         time.Duration `flag:"play-wait" group:"publishing" help:"let an RTMP or SRT player that comes before its stream wait this long for it (SRT: 2 s at most, callers wait no longer)" min:"0s" max:"10m"`
 	MaxPublishers    int           `flag:"max-publishers" group:"limits" help:"connections of encoders that are open at once, over all protocols" min:"1" max:"1000000"`
+	MaxNewcomers     int           `flag:"max-newcomers" group:"limits" help:"connections of encoders from one address that have not brought a frame yet, lest one peer holds the places of all" min:"1" max:"1000000"`
 	MaxPlayers       int           `flag:"max-players" group:"limits" help:"RTMP and SRT players that are connected at once" min:"1" max:"1000000"`
 }
 
@@ -40,7 +41,7 @@ const (
 func DefaultConfig() Config {
 	return Config{
 		Probe: time.Second, PublishTimeout: 10 * time.Second, PublishLinger: 15 * time.Second, Takeover: TakeoverReplace,
-		HandshakeTimeout: 10 * time.Second, MaxPublishers: 1000, MaxPlayers: 10000,
+		HandshakeTimeout: 10 * time.Second, MaxPublishers: 1000, MaxNewcomers: 250, MaxPlayers: 10000,
 	}
 }
 
@@ -62,6 +63,7 @@ type Server struct {
 	log    *slog.Logger
 
 	open, players atomic.Int64
+	newcomers     newcomers
 	repairs       repairs
 
 	mu sync.Mutex
@@ -128,7 +130,8 @@ func (s *Server) serve(ctx context.Context, conn Conn) {
 	stop := context.AfterFunc(ctx, func() { conn.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	x := newSession(conn, end)
-	err := s.run(ctx, conn, x, s.open.Add(1))
+	defer s.arrived(x)
+	err := s.run(ctx, conn, x, s.open.Add(1), s.newcomers.add(x.host))
 	if err == nil || errors.Is(err, io.EOF) && x.Admitted {
 		err = io.EOF
 	} else {
@@ -137,10 +140,14 @@ func (s *Server) serve(ctx context.Context, conn Conn) {
 	s.end(x, err)
 }
 
-// run takes a connection, one of so many, from its handshake to its end.
-func (s *Server) run(ctx context.Context, conn Conn, x *session, open int64) error {
+// run takes a connection, one of so many, some of them new ones of its address,
+// from its handshake to its end.
+func (s *Server) run(ctx context.Context, conn Conn, x *session, open int64, newcomers int) error {
 	if open > int64(s.config.MaxPublishers) {
 		return fmt.Errorf("%w: %d encoders are connected", ErrTooLarge, s.config.MaxPublishers)
+	}
+	if newcomers > s.config.MaxNewcomers {
+		return fmt.Errorf("%w: %d connections of this address have brought no frame yet", ErrTooLarge, s.config.MaxNewcomers)
 	}
 	if err := conn.SetReadDeadline(time.Now().Add(s.config.HandshakeTimeout)); err != nil {
 		return err

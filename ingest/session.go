@@ -33,11 +33,14 @@ type session struct {
 	Ended // what will be told of it
 
 	conn    Conn
+	host    string // of the peer
 	end     context.CancelCauseFunc
 	action  auth.Action
 	subject string
 	since   time.Time
 	heard   atomic.Int64 // when the newest frame came, in Unix nanoseconds
+	// newcomer says that it counts as one; it belongs to the session's goroutine.
+	newcomer bool
 	// left is closed once a publisher has let go of its stream.
 	left chan struct{}
 	// leaving says that it is about to, kicked that an operator wants its stream
@@ -53,8 +56,9 @@ type session struct {
 }
 
 func newSession(conn Conn, end context.CancelCauseFunc) *session {
-	x := &session{conn: conn, end: end, action: auth.Publish, since: time.Now(), left: make(chan struct{})}
+	x := &session{conn: conn, newcomer: true, end: end, action: auth.Publish, since: time.Now(), left: make(chan struct{})}
 	x.Protocol, x.RemoteAddr = conn.Protocol(), conn.RemoteAddr().String()
+	x.host = host(x.RemoteAddr)
 	x.heard.Store(x.since.UnixNano())
 	return x
 }

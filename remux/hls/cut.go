@@ -72,7 +72,35 @@ func (m *Muxer) lead(f *media.Frame) bool {
 	// Do not wait for a later random access point that may come too late.
 	due := elapsed >= m.config.Segment || elapsed > 0 && elapsed+m.longestGOP > m.target
 	if !continues(last.layout, set) || due {
+		if !m.mayCutNow(elapsed) {
+			return m.carries(last, f)
+		}
 		m.cut(f.DTS, set)
+	}
+	return true
+}
+
+const (
+	// quickCut is what a segment should last at least. There are numbers for
+	// four a second, and each costs in all playlists for as long as a window.
+	quickCut = 250 * time.Millisecond
+	// maxQuickCuts is how many may be shorter before one is longer than a
+	// second: an encoder that comes back, or changes all its tracks, is not made
+	// to wait.
+	maxQuickCuts = 4
+)
+
+// mayCutNow bounds how many segments an encoder can make that changes its record
+// at every frame.
+func (m *Muxer) mayCutNow(elapsed time.Duration) bool {
+	switch {
+	case elapsed >= time.Second:
+		m.quickCuts = 0
+	case elapsed < quickCut:
+		if m.quickCuts == maxQuickCuts {
+			return false
+		}
+		m.quickCuts++
 	}
 	return true
 }

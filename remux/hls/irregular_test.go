@@ -183,3 +183,25 @@ func TestMultivariantForgetsWhatIsGone(t *testing.T) {
 		}
 	}
 }
+
+// TestRecordsThatChangeAtEveryFrame make no more segments than there are numbers
+// for, and what stays of the stream obeys the rules.
+func TestRecordsThatChangeAtEveryFrame(t *testing.T) {
+	sets := []*media.TrackSet{set(0, mediatest.H264Track(1)), set(0, mediatest.H265Track(1))}
+	m := hls.NewMuxer(config)
+	segments := 0
+	for n := range 20000 {
+		at := time.Duration(n) * time.Millisecond
+		f := media.Frame{Track: sets[n%2].Tracks[0], Set: sets[n%2], DTS: at, PTS: at, RandomAccess: true, Data: []byte{0, 0, 0, 1, 0x65}}
+		if m.Write(&f) && n%1000 == 0 {
+			if l, err := hlstest.Parse(m.Window().Rendition("video").Playlist()); err != nil {
+				t.Fatal(err)
+			} else {
+				segments = len(l.Segments)
+			}
+		}
+	}
+	if s := m.Stats(); s.Segments > 20*4+8 || segments > 20*4+8 || s.Segments < 20 {
+		t.Errorf("%+v, %d listed", s, segments)
+	}
+}

@@ -99,6 +99,7 @@ type Muxer struct {
 	held       []media.Frame
 	segmenters []*segmenter
 
+	quickCuts int
 	// bytes is how many bytes of parts the muxer keeps.
 	bytes  int
 	ended  bool
