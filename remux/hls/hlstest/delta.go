@@ -19,8 +19,10 @@ func (w *Walker) Delta(b []byte) {
 		return
 	}
 	w.skips(d)
-	if want := skippable(p); d.Skipped != want {
-		w.find("a delta update skips %d segments, not %d", d.Skipped, want)
+	// At its end a playlist may be answered whole (6.2.5.2).
+	least, most := skippable(p, p.SkipUntil+w.slack(p)), skippable(p, p.SkipUntil-w.slack(p))
+	if d.Skipped < least && !p.Ended || d.Skipped > most {
+		w.find("a delta update skips %d segments, not %d", d.Skipped, most)
 		return
 	}
 	merged := *d
@@ -44,12 +46,12 @@ func (w *Walker) Delta(b []byte) {
 	}
 }
 
-// skippable is how many segments end before the skip boundary.
-func skippable(p *Playlist) int {
+// skippable is how many segments end so many seconds before the playlist's end.
+func skippable(p *Playlist, boundary float64) int {
 	age := 0.0
 	for i := len(p.Segments) - 1; i >= 0; i-- {
 		s := &p.Segments[i]
-		if age >= p.SkipUntil-1e-4 {
+		if age >= boundary {
 			return i + 1
 		}
 		if s.URI != "" {

@@ -224,7 +224,7 @@ func (w *Walker) window(p *Playlist) {
 		switch age += s.Duration; {
 		case age > 3*p.Target+0.01 && len(s.Parts) > 0:
 			w.find("parts of segment %d are %v s old", s.Number, age)
-		case age < 3*p.Target-0.01 && len(s.Parts) == 0 && p.PartTarget > 0 && !s.Gap:
+		case age < 3*p.Target-w.slack(p) && len(s.Parts) == 0 && p.PartTarget > 0 && !s.Gap:
 			w.find("segment %d is %v s old and lists no parts", s.Number, age)
 		}
 	}
@@ -234,6 +234,15 @@ func (w *Walker) window(p *Playlist) {
 	if p.MediaSequence > w.first && p.Skipped == 0 && (whole < 6 || age < 3*p.Target) {
 		w.find("%d segments of %v s are left of the window", whole, age)
 	}
+}
+
+// slack is how wrong the age of a segment may be that is reckoned from what is
+// printed. The true duration of long parts is known when their segment is whole.
+func (w *Walker) slack(p *Playlist) float64 {
+	if w.Irregular {
+		return p.Target
+	}
+	return 0.01
 }
 
 // skips checks that a delta update skips nothing younger than the skip
@@ -250,7 +259,7 @@ func (w *Walker) skips(p *Playlist) {
 			}
 		}
 	}
-	if age < p.SkipUntil-0.01 {
+	if age < p.SkipUntil-w.slack(p) {
 		w.find("a delta update lists %v s, skip boundary %v", age, p.SkipUntil)
 	}
 }

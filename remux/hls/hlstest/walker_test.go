@@ -127,8 +127,10 @@ var breaches = []breach{
 	{"parts that do not add up", 0, "DURATION=0.20000,URI=\"video-15-9", "DURATION=0.19000,URI=\"video-15-9", "has parts of 1.98"},
 	{"no program date time", 0, "#EXT-X-PROGRAM-DATE-TIME:1970-01-01T00:00:10.000Z\n", "", "segment 5 has no program date time"},
 	{"a hole in program date time", 0, "T00:00:10.000Z", "T00:00:10.020Z", "beside the end"},
-	{"program date time behind the first part", 1, "#EXT-X-PROGRAM-DATE-TIME:1970-01-01T00:00:32.000Z\n#EXT-X-PART:DURATION=0.20000,URI=\"video-16-0.mp4\",INDEPENDENT=YES\n",
-		"#EXT-X-PART:DURATION=0.20000,URI=\"video-16-0.mp4\",INDEPENDENT=YES\n#EXT-X-PROGRAM-DATE-TIME:1970-01-01T00:00:32.000Z\n", "behind the segment's first part"},
+	{
+		"program date time behind the first part", 1, "#EXT-X-PROGRAM-DATE-TIME:1970-01-01T00:00:32.000Z\n#EXT-X-PART:DURATION=0.20000,URI=\"video-16-0.mp4\",INDEPENDENT=YES\n",
+		"#EXT-X-PART:DURATION=0.20000,URI=\"video-16-0.mp4\",INDEPENDENT=YES\n#EXT-X-PROGRAM-DATE-TIME:1970-01-01T00:00:32.000Z\n", "behind the segment's first part",
+	},
 	{"map behind the first part", 0, "#EXT-X-PART:DURATION=0.20000,URI=\"video-15-1.mp4\"\n", "#EXT-X-PART:DURATION=0.20000,URI=\"video-15-1.mp4\"\n#EXT-X-MAP:URI=\"x\"\n", "behind the segment's first part"},
 	{"discontinuity behind the first part", 0, "#EXT-X-PART:DURATION=0.20000,URI=\"video-15-1.mp4\"\n", "#EXT-X-PART:DURATION=0.20000,URI=\"video-15-1.mp4\"\n#EXT-X-DISCONTINUITY\n", "behind the segment's first part"},
 	{"no map", 0, "#EXT-X-MAP:URI=\"video-init-0.mp4\"\n", "", "no initialization section"},
