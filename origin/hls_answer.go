@@ -15,6 +15,7 @@ var (
 	typePlaylist  = []string{"application/vnd.apple.mpegurl"}
 	typeVideo     = []string{"video/mp4"}
 	typeAudio     = []string{"audio/mp4"}
+	noStore       = []string{"no-store"}
 	immutable     = []string{"max-age=3600, immutable"}
 	encodingGzip  = []string{"gzip"}
 	varyEncoding  = []string{"Accept-Encoding"}

@@ -171,9 +171,11 @@ func (h *hlsOrigin) block(w http.ResponseWriter, r *http.Request, p *packager, s
 func (h *hlsOrigin) late(w http.ResponseWriter, r *http.Request, waited time.Duration) {
 	if r.Context().Err() == nil {
 		w.Header().Set("Retry-After", "1")
-		// All who wait at an edge may hear so at once, instead of waiting one
-		// after the other.
-		w.Header()["Cache-Control"] = maxAge(time.Second)
+		// No cache may keep it, but nginx would let all who wait for the same
+		// wait once more, one after the other. It must read its own header
+		// first, and net/http writes them in order of their bytes.
+		w.Header().Set("X-Accel-Expires", "1")
+		w.Header()["cache-control"] = noStore
 		h.server.fail(w, http.StatusServiceUnavailable, "not_ready", "the stream did not come that far in "+waited.String())
 	}
 }

@@ -257,8 +257,8 @@ func (s *Server) fail(w http.ResponseWriter, status int, code, message string) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("X-Content-Type-Options", "nosniff")
-	if h.Get("Cache-Control") == "" {
-		h.Set("Cache-Control", "no-store")
+	if h.Get("Cache-Control") == "" && h["cache-control"] == nil {
+		h["Cache-Control"] = noStore
 	}
 	w.WriteHeader(status)
 	w.Write(append(body, '\n')) // a client that is gone has its answer
