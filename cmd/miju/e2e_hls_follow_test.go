@@ -296,7 +296,14 @@ func (r *rendition) file(ctx context.Context, name string) ([]byte, error) {
 func (s *testServer) walk(t *testing.T, name string, d time.Duration, irregular bool) *follower {
 	t.Helper()
 	f := newFollower(s, name, irregular)
-	for i, what := range f.follow(t.Context(), d) {
+	f.report(t, f.follow(t.Context(), d))
+	return f
+}
+
+// report fails the test for what was found.
+func (f *follower) report(t *testing.T, found []string) {
+	t.Helper()
+	for i, what := range found {
 		if i == 20 {
 			t.Error("and more")
 			break
@@ -304,5 +311,4 @@ func (s *testServer) walk(t *testing.T, name string, d time.Duration, irregular 
 		t.Error(what[:min(len(what), 2000)])
 	}
 	t.Logf("%d states, %d delta updates, %d parts, %d segments; %v at most between two states", f.states, f.deltas, f.parts, f.segments, f.late.Round(time.Millisecond))
-	return f
 }

@@ -210,7 +210,7 @@ func TestStreamFinds(t *testing.T) {
 		{"another profile", last("avc1.42c028", "avc1.64c028"), "its pictures are avc1.42c028"},
 		{"another size", last("1920x1080", "1280x720"), "its pictures are avc1.42c028 of 1920x1080"},
 		{"another frame rate", last("25.000", "24.000"), "there are 25"},
-		{"bandwidth", last(":BANDWIDTH=32000", ":BANDWIDTH=31000"), "the peak was"},
+		{"bandwidth", last("BANDWIDTH=32000,AVERAGE-BANDWIDTH=30000", "BANDWIDTH=29500,AVERAGE-BANDWIDTH=29400"), "the peak was"},
 		{"average above the peak", last("=30000", "=33000"), "bandwidth 32000 with an average of 33000"},
 		{"average bandwidth", last("=30000", "=20000"), "says an average bandwidth of 20000"},
 		{"no codecs", last(`CODECS="avc1.42c028,mp4a.40.2",`, ""), "no codecs"},
