@@ -22,8 +22,9 @@ func TestHLSRulesOverChanges(t *testing.T) {
 		first, second string // clips
 		from, to      string // protocols
 		gate          bool
+		window        time.Duration
 	}{
-		{name: "as it was", first: "h264-aac.flv", second: "h264-aac.flv", from: rtmp, to: rtmp, gate: true},
+		{name: "as it was", first: "h264-aac.flv", second: "h264-aac.flv", from: rtmp, to: rtmp, gate: true, window: 10 * time.Second},
 		{name: "B-frames", first: "h264-aac.flv", second: "h264-bframes-aac.flv", from: rtmp, to: rtmp},
 		{name: "another codec", first: "h264-bframes-aac.flv", second: "h265-aac.mp4", from: rtmp, to: srt, gate: true},
 		{name: "codec back", first: "h265-aac.mp4", second: "h264-aac.flv", from: srt, to: rtmp},
@@ -35,7 +36,14 @@ func TestHLSRulesOverChanges(t *testing.T) {
 		}
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			s := start(t)
+			s := start(t, func(config *config) {
+				// A target of 2 s makes delta updates after 12 s, and with a
+				// window as short as that the discontinuity leaves it.
+				config.Origin.HLS.Segment, config.Origin.HLS.StartWait = time.Second, 2*time.Second
+				if c.window > 0 {
+					config.Origin.HLS.Window = c.window
+				}
+			})
 			name := fmt.Sprintf("change-%d", i)
 			publish := func(clip, protocol string) *program {
 				if protocol == rtmp {
@@ -47,6 +55,7 @@ func TestHLSRulesOverChanges(t *testing.T) {
 			s.waitLive(t, name)
 			live := s.stream(t, name)
 			f := newFollower(s, name, false)
+			f.keep = true
 			found := make(chan []string, 1)
 			go func() { found <- f.follow(t.Context(), 5*patience) }()
 			waitFor(t, "six segments", func() bool { return f.count() >= 6 })
@@ -55,9 +64,13 @@ func TestHLSRulesOverChanges(t *testing.T) {
 			second := publish(c.second, c.to)
 			waitFor(t, "the stream to be resumed", func() bool { return live.Stats().Resumed == 1 })
 			before := f.count()
-			waitFor(t, "eight more segments", func() bool { return f.count() >= before+8 })
+			waitFor(t, "more segments", func() bool { return f.count() >= before+16 })
 			last := s.endHLS(t, name, second)
 			f.report(t, <-found)
+			skips, removed := secondOpinions(t, f.texts)
+			if c.window == 0 && skips == 0 || c.window > 0 && !removed {
+				t.Errorf("%d delta updates, the discontinuity left the window: %v", skips, removed)
+			}
 			publish(c.first, c.from)
 			s.waitLive(t, name)
 			waitFor(t, "the next stream", func() bool {

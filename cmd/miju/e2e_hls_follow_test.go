@@ -27,8 +27,9 @@ type follower struct {
 	// late is the longest time between two states of a playlist.
 	late                            time.Duration
 	states, parts, segments, deltas int
-	// second, if set, is given every text once more.
-	second func(uri string, text []byte) error
+	// texts are some of the playlists, whole and delta updates, if keep is set.
+	keep  bool
+	texts []string
 }
 
 func newFollower(s *testServer, name string, irregular bool) *follower {
@@ -148,7 +149,27 @@ func (r *rendition) play(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return r.fetch(ctx, l)
+	if err := r.fetch(ctx, l); err != nil {
+		return err
+	}
+	return r.broken(ctx)
+}
+
+// broken checks, at the end of a stream, that hints which did not come true
+// were answered so.
+func (r *rendition) broken(ctx context.Context) error {
+	for name, h := range r.hinted {
+		select {
+		case <-h.done:
+		case <-ctx.Done():
+			return fmt.Errorf("%s is never answered", name)
+		}
+		var status *statusError
+		if !errors.As(h.err, &status) || status.status != http.StatusNotFound {
+			return fmt.Errorf("%s, which did not come, is answered with %w", name, h.err)
+		}
+	}
+	return nil
 }
 
 // next waits for the delta update of the next state and then takes the whole.
@@ -199,9 +220,9 @@ func (r *rendition) reload(ctx context.Context, query string, delta []byte, befo
 			r.deltas++
 		}
 	}
-	if r.second != nil {
-		if err := r.second(r.uri, b); err != nil {
-			r.found = append(r.found, fmt.Sprintf("%s: a second opinion: %v", r.uri, err))
+	if r.keep && (r.states%7 == 0 || l.Ended) && len(r.texts) < 500 {
+		if r.texts = append(r.texts, string(b)); delta != nil {
+			r.texts = append(r.texts, string(delta))
 		}
 	}
 	return l, nil
