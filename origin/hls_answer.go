@@ -96,6 +96,11 @@ func (h *hlsOrigin) send(w http.ResponseWriter, r *http.Request, length []string
 	if r.Method == http.MethodHead {
 		return
 	}
+	if front, ok := w.(chunkWriter); ok {
+		n, _ := front.WriteChunks(chunks) // a client that is gone is found out by front
+		h.server.hlsBytes.Add(uint64(n))
+		return
+	}
 	size := 0
 	for _, chunk := range chunks {
 		size += len(chunk)

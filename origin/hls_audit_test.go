@@ -211,7 +211,8 @@ func TestHLSClientTakesNothing(t *testing.T) {
 	for range requests {
 		fmt.Fprintf(c, "GET /live/x/%s HTTP/1.1\r\nHost: x\r\n\r\n", l.Segments[0].URI)
 	}
-	h.until(t, func() bool { return h.ended.Load() > 0 && h.open.Load() == 0 })
+	h.until(t, func() bool { return h.front.open() > 0 })
+	h.until(t, func() bool { return h.front.open() == 0 })
 	n, _ := io.Copy(io.Discard, c) // what was on its way
 	if size := int64(len(h.fetch(t, "GET /live/x/"+l.Segments[0].URI, "").body)); n >= requests*size {
 		t.Errorf("%d bytes came after all", n)

@@ -34,7 +34,8 @@ type hall struct {
 	next   media.Frame
 	close  func() // ends everything and waits; tests need not call it
 
-	open, ended atomic.Int64 // connections
+	front       *front
+	open, ended atomic.Int64 // connections of net/http
 }
 
 func newHall(tb testing.TB, change ...func(*Config)) *hall {
@@ -65,7 +66,8 @@ func newHall(tb testing.TB, change ...func(*Config)) *hall {
 		}
 	}
 	done := make(chan struct{}, 2)
-	go func() { hs.Serve(s.Listener(l)); done <- struct{}{} }()
+	h.front = s.Front(ctx, l, s).(*front)
+	go func() { hs.Serve(h.front); done <- struct{}{} }()
 	go func() { s.Run(ctx); done <- struct{}{} }()
 	key, err := streamkey.Join("live", "x")
 	if err != nil {

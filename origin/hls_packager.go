@@ -238,6 +238,7 @@ func (p *packager) wait(ctx context.Context, n *wanted, most time.Duration) (*hl
 		select {
 		case <-r.changed:
 		case <-late:
+			ctx = watch(ctx)
 			timer := time.NewTimer(most - time.Since(begun))
 			defer timer.Stop() // once, late is nil from now on
 			timeout = timer.C

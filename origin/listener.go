@@ -68,6 +68,7 @@ func connOf(ctx context.Context, protoMajor int) *conn {
 // be told to wait for the one after it. One goroutine at a time writes.
 type conn struct {
 	*net.TCPConn
+	unread  []byte // what was read of it and not used
 	timeout time.Duration
 	renew   time.Time // when the next write has to set a new deadline
 	own     bool      // somebody took the connection over, and sets deadlines
@@ -108,6 +109,18 @@ func (c *conn) arm() error {
 	}
 	c.renew = now.Add(deadlineStep)
 	return c.TCPConn.SetWriteDeadline(now.Add(c.timeout + deadlineStep))
+}
+
+// Read implements net.Conn.
+func (c *conn) Read(b []byte) (int, error) {
+	if len(c.unread) > 0 {
+		n := copy(b, c.unread)
+		if c.unread = c.unread[n:]; len(c.unread) == 0 {
+			c.unread = nil
+		}
+		return n, nil
+	}
+	return c.TCPConn.Read(b)
 }
 
 // Write implements net.Conn.

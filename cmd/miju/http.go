@@ -66,7 +66,11 @@ func (s *server) serveHTTP(hs *http.Server, l net.Listener, secure bool, running
 	if l == nil {
 		return
 	}
-	l = s.origin.Listener(l)
+	if l == s.http {
+		l = s.origin.Front(hs.BaseContext(l), l, hs.Handler)
+	} else {
+		l = s.origin.Listener(l)
+	}
 	running.Go(func() {
 		serve := func() error { return hs.Serve(l) }
 		if secure {
