@@ -158,7 +158,6 @@ type frontConn struct {
 	front   *front
 	request *http.Request
 	answer  frontAnswer
-	values  []string // of the request's header
 	until   time.Time
 	// answering says that there is a request, which is not to be disturbed.
 	answering atomic.Bool

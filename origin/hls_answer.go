@@ -26,6 +26,10 @@ var (
 	exposeHeaders = []string{"Age, Content-Length, Content-Range, Date"}
 )
 
+// lateCacheControl names Cache-Control so that net/http, which writes headers in
+// the order of their bytes, writes it behind X-Accel-Expires.
+var lateCacheControl = strings.ToLower("Cache-Control")
+
 // maxAges are the values of Cache-Control by seconds; below one second nothing
 // may be kept unasked.
 var maxAges = func() (all [256][]string) {

@@ -175,7 +175,7 @@ func (h *hlsOrigin) late(w http.ResponseWriter, r *http.Request, waited time.Dur
 		// wait once more, one after the other. It must read its own header
 		// first, and net/http writes them in order of their bytes.
 		w.Header().Set("X-Accel-Expires", "1")
-		w.Header()["cache-control"] = noStore
+		w.Header()[lateCacheControl] = noStore
 		h.server.fail(w, http.StatusServiceUnavailable, "not_ready", "the stream did not come that far in "+waited.String())
 	}
 }

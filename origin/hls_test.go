@@ -240,7 +240,7 @@ func TestHLSBlockedTooLong(t *testing.T) {
 		begun := time.Now()
 		done, w := s.askPart(open, len(open.Parts))
 		<-done
-		if took := time.Since(begun); w.Code != 503 || took != 12*time.Second || w.Header()["cache-control"][0] != "no-store" || w.Header().Get("X-Accel-Expires") != "1" {
+		if took := time.Since(begun); w.Code != 503 || took != 12*time.Second || w.Header()[lateCacheControl][0] != "no-store" || w.Header().Get("X-Accel-Expires") != "1" {
 			t.Errorf("%d after %v with %v", w.Code, took, w.Header())
 		}
 		ctx, leave := context.WithCancel(s.t.Context())

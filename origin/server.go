@@ -257,7 +257,7 @@ func (s *Server) fail(w http.ResponseWriter, status int, code, message string) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("X-Content-Type-Options", "nosniff")
-	if h.Get("Cache-Control") == "" && h["cache-control"] == nil {
+	if h.Get("Cache-Control") == "" && h[lateCacheControl] == nil {
 		h["Cache-Control"] = noStore
 	}
 	w.WriteHeader(status)
