@@ -140,7 +140,7 @@ func (h *hlsOrigin) state(w http.ResponseWriter, r *http.Request, key streamkey.
 	h.waiting.Add(-1)
 	switch {
 	case err != nil:
-		h.late(w, r, startWait)
+		h.late(w, err, startWait)
 		return nil, nil
 	case s.window == nil:
 		h.server.offline(w, p.stream.Key())
@@ -158,7 +158,7 @@ func (h *hlsOrigin) block(w http.ResponseWriter, r *http.Request, p *packager, s
 	h.waiting.Add(-1)
 	switch {
 	case err != nil:
-		h.late(w, r, most)
+		h.late(w, err, most)
 		return nil
 	case s.window == nil:
 		h.server.offline(w, p.stream.Key())
@@ -168,8 +168,8 @@ func (h *hlsOrigin) block(w http.ResponseWriter, r *http.Request, p *packager, s
 }
 
 // late answers a request that waited for too long, if its client is there yet.
-func (h *hlsOrigin) late(w http.ResponseWriter, r *http.Request, waited time.Duration) {
-	if r.Context().Err() == nil {
+func (h *hlsOrigin) late(w http.ResponseWriter, err error, waited time.Duration) {
+	if errors.Is(err, errLate) || errors.Is(err, context.DeadlineExceeded) {
 		w.Header().Set("Retry-After", "1")
 		// No cache may keep it, but nginx would let all who wait for the same
 		// wait once more, one after the other. It must read its own header
