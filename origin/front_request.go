@@ -12,7 +12,7 @@ import (
 const (
 	// maxFrontHead is the longest head of a request that front reads, in bytes,
 	// and maxFrontHeaders how many headers it may have; net/http takes longer ones.
-	maxFrontHead    = 4096
+	maxFrontHead    = 2048
 	maxFrontHeaders = 48
 	// deadlineRenewal is how much a read deadline may be short of its time: one
 	// for every request costs as much as parsing it.
