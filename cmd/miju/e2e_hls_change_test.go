@@ -15,6 +15,7 @@ import (
 // back three seconds later, as it was or another, then ends and begins anew
 // under its key: all rules hold throughout.
 func TestHLSRulesOverChanges(t *testing.T) {
+	t.Parallel()
 	const rtmp, srt = "flv", "mpegts"
 	soak := os.Getenv("MIJU_SOAK") != ""
 	for i, c := range []struct {

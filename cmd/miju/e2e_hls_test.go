@@ -66,6 +66,7 @@ func rulesCases() []rulesCase {
 // and holds every playlist, part and segment against the rules: a few for 15 s,
 // and all for a minute in make soak.
 func TestHLSRules(t *testing.T) {
+	t.Parallel()
 	d, soak := 15*time.Second, os.Getenv("MIJU_SOAK") != ""
 	if soak {
 		d = time.Minute
