@@ -49,7 +49,7 @@ fuzz:
 soak: tools web
 	MIJU_SOAK=1 $(GO) test -race -timeout 60m -run 'Soak|WithoutSound' -v ./cmd/miju
 	MIJU_SOAK=1 $(GO) test -race -timeout 60m -parallel 4 -run 'HLSRules|HLSPlayers' -v ./cmd/miju
-	MIJU_SOAK=1 $(GO) test -race -timeout 60m -run Churn -v ./ingest/rtmp ./ingest/srt
+	MIJU_SOAK=1 $(GO) test -race -timeout 60m -run 'Churn|Soak' -v ./ingest/rtmp ./ingest/srt
 	MIJU_SOAK=1 $(GO) test -timeout 60m -run ThirtyDays -v ./ingest
 	MIJU_SOAK=1 $(GO) test -timeout 60m -run Crowd -v ./cmd/miju # without -race, which takes the time that the viewers need
 

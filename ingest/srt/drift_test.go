@@ -2,6 +2,7 @@ package srt
 
 import (
 	"fmt"
+	"os"
 	"testing"
 	"time"
 
@@ -59,9 +60,12 @@ func TestTimestampOf(t *testing.T) {
 	}
 }
 
-// TestClocksThatAreWrong pushes through a bad network with clocks that would
+// TestSoakClocksThatAreWrong pushes through a bad network with clocks that would
 // use the latency up, or double it, in half a minute.
-func TestClocksThatAreWrong(t *testing.T) {
+func TestSoakClocksThatAreWrong(t *testing.T) {
+	if os.Getenv("MIJU_SOAK") == "" {
+		t.Skip("make soak runs it")
+	}
 	for _, rate := range []float64{0.98, 1.02} {
 		t.Run(fmt.Sprint(rate), func(t *testing.T) {
 			t.Parallel()
@@ -109,5 +113,15 @@ func TestClocksThatAreWrong(t *testing.T) {
 			}
 			t.Logf("%+v", got)
 		})
+	}
+}
+
+// TestGosrtHasADrift: a connection of this version of gosrt has the place that
+// the drift is written to. That it is used shows TestSoakClocksThatAreWrong.
+func TestGosrtHasADrift(t *testing.T) {
+	l := listen(t)
+	_, c := call(t, l, "publish:live/alice", time.Second)
+	if c.drift.Load() == nil {
+		t.Fatal("gosrt has none any more: the clocks of encoders are not followed")
 	}
 }
