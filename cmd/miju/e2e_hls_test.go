@@ -94,8 +94,8 @@ func TestHLSRules(t *testing.T) {
 			}
 			s.waitLive(t, name)
 			f := s.walk(t, name, d, c.irregular)
-			if f.segments == 0 || f.late > patience {
-				t.Errorf("%d segments", f.segments)
+			if holes := f.stream.Holes(); f.segments == 0 || f.late > patience || holes > 0 {
+				t.Errorf("%d segments, %d holes between them", f.segments, holes)
 			}
 		})
 	}

@@ -66,6 +66,9 @@ func (s *segmenter) appendPlaylist(dst []byte, skip int) []byte {
 	var init *initSection
 	for i, seg := range listed {
 		if i >= skip {
+			if i == skip {
+				init = nil // said again behind EXT-X-SKIP, for players that do not look back
+			}
 			dst = appendHead(dst, seg, init)
 			if parts && edge <= partTargets*s.muxer.target {
 				dst = append(dst, seg.partLines...)

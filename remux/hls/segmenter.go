@@ -297,8 +297,13 @@ func (s *segmenter) measure() {
 	}
 	s.bytes += o.size
 	s.measured += o.duration
-	if o.duration >= s.muxer.config.Segment/2 || s.peak == 0 {
+	// The peak is that of any run of half a target to one and a half (RFC 8216bis,
+	// 4.4.6.2): short segments count with the one before.
+	switch n := len(s.done); {
+	case o.duration >= s.muxer.target/2 || s.peak == 0:
 		s.peak = max(s.peak, bitRate(o.size, o.duration))
+	case n > 0 && !s.done[n-1].gap:
+		s.peak = max(s.peak, bitRate(o.size+s.done[n-1].size, o.duration+s.done[n-1].duration))
 	}
 	if s.kind == media.KindVideo {
 		s.frame = fmp4.Ticks(o.duration, s.timescale) / int64(s.frames)

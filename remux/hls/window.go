@@ -236,7 +236,15 @@ func (m *Muxer) changed() bool {
 	if !m.listable() {
 		return false
 	}
-	return slices.ContainsFunc(m.segmenters, func(s *segmenter) bool { return s.dirty && s.listable() })
+	return slices.ContainsFunc(m.segmenters, func(s *segmenter) bool { return s.dirty && s.listable() && !s.between() })
+}
+
+// between reports whether the rendition is behind a break and has no part yet. A
+// playlist would have to hint at the first one without EXT-X-DISCONTINUITY and
+// EXT-X-MAP, which need a part to stand before: players would take it for one of
+// the segment before.
+func (s *segmenter) between() bool {
+	return s.open != nil && s.open.discontinuity && len(s.open.parts) == 0 && s.muxer.config.Part > 0 && !s.muxer.ended
 }
 
 // listable reports whether a first playlist may go out: every rendition has a
@@ -278,7 +286,7 @@ func (m *Muxer) Window() *Window {
 			continue
 		}
 		r := m.window.rendition(s.name)
-		if r == nil || s.dirty {
+		if r == nil || s.dirty && !s.between() {
 			r = s.render()
 			s.dirty = false
 		}

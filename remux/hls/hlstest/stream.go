@@ -54,6 +54,15 @@ func (s *Stream) Rendition(uri string) *Walker {
 	return w
 }
 
+// Holes is the sum of those of all renditions.
+func (s *Stream) Holes() int {
+	n := 0
+	for _, w := range s.walkers {
+		n += w.Holes
+	}
+	return n
+}
+
 // Ends returns where each rendition is, as far as it was looked at.
 func (s *Stream) Ends() map[string]Position {
 	ends := map[string]Position{}
