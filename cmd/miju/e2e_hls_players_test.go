@@ -42,7 +42,9 @@ func (p seen) problem(d time.Duration, latency float64) string {
 		return fmt.Sprintf("%.2f s were played in %.2f s: %+v", played, passed, p)
 	case len(p.Waits) > 0 || p.Still > 1 || len(p.Failures) > 0:
 		return fmt.Sprintf("stalls %v, still for %.2f s, failures %q, %q", p.Waits, p.Still, p.Failures, p.Minor)
-	case median <= 0 || median >= latency:
+	// shaka-player takes its date from a first listed segment, and renditions
+	// may begin a segment apart.
+	case median <= -2 || median >= latency:
 		return fmt.Sprintf("the latency is %.2f s", median)
 	}
 	return ""
@@ -88,14 +90,14 @@ func (s *testServer) waitSegments(t *testing.T, name string) {
 }
 
 // TestSoakHLSPlayersStay cuts the encoder off while they play, and has it come
-// back after three seconds; to hls.js with other parameter sets.
+// back with other parameter sets after three seconds.
 func TestSoakHLSPlayersStay(t *testing.T) {
 	if os.Getenv("MIJU_SOAK") == "" {
 		t.Skip("make soak runs it")
 	}
 	t.Parallel()
 	s := start(t)
-	for engine, second := range map[string]string{"hls.js": "h264-bframes-aac.flv", "shaka": "h264-aac.flv"} {
+	for _, engine := range []string{"hls.js", "shaka"} {
 		t.Run(engine, func(t *testing.T) {
 			t.Parallel()
 			name := "stay-" + engine[:3]
@@ -110,7 +112,7 @@ func TestSoakHLSPlayersStay(t *testing.T) {
 			waitFor(t, "eight seconds of the stream", func() bool { return live.Stats().Frames > before+8*77 })
 			first.kill()
 			<-time.After(3 * time.Second) // that the encoder is away is what is tested
-			push(t, second, "flv", s.rtmpURL(name))
+			push(t, "h264-bframes-aac.flv", "flv", s.rtmpURL(name))
 			if err := <-played; err != nil {
 				t.Fatal(err)
 			}

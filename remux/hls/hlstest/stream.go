@@ -173,9 +173,9 @@ func (s *Stream) compare(uri, other string) {
 }
 
 // tolerance is how far BANDWIDTH may be under the peak. Runs of segments count
-// in it, so the short one that ends a stream adds to the one before; Apple's
+// in it, so the short one that ends a stream adds to those before; Apple's
 // authoring specification lets live streams be off by 25 %.
-const tolerance = 0.05
+const tolerance = 0.02
 
 // variant holds a variant against what was measured.
 func (s *Stream) variant(m *Multivariant, v *Variant) {
