@@ -36,6 +36,7 @@ const (
 func (c *frontConn) next() frontNext {
 	buf := frontBuffers.Get().(*[maxFrontHead]byte)
 	defer frontBuffers.Put(buf)
+	begun := false
 	n := copy(buf[:], c.unread)
 	c.unread = nil
 	if n > 0 {
@@ -53,9 +54,10 @@ func (c *frontConn) next() frontNext {
 			c.unread = bytes.Clone(buf[:n])
 			return frontOther
 		}
-		if c.await(n) != nil || c.front.isClosed() {
+		if !begun && c.await(n) != nil || c.front.isClosed() {
 			return frontGone
 		}
+		begun = n > 0 // one deadline for all of a head, however slowly it comes
 		m, err := c.TCPConn.Read(buf[n:])
 		if err != nil {
 			return frontGone

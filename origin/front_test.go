@@ -297,3 +297,24 @@ func TestFrontShutdown(t *testing.T) {
 	}
 	goleak.VerifyNone(t, ignore)
 }
+
+// TestFrontSlowHead: a head that comes a byte at a time has the time of one head.
+func TestFrontSlowHead(t *testing.T) {
+	addr, f := lobby(t, echo)
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	io.WriteString(c, "GET /a.m3u8?")
+	for begun := time.Now(); ; <-tick.C {
+		if _, err := io.WriteString(c, "x"); err != nil {
+			break // it is closed
+		}
+		if time.Since(begun) > 3*frontHead {
+			t.Fatalf("it goes on after %v, %d connections", time.Since(begun), f.open())
+		}
+	}
+}
