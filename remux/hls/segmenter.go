@@ -34,6 +34,7 @@ type segmenter struct {
 	done, shared []*segment
 	open         *segment
 	init         *initSection
+	firstListed  int64 // media sequence number of the first segment in the playlist
 
 	timescale  uint32
 	partTarget int64 // in ticks
@@ -319,8 +320,18 @@ func bitRate(bytes int, d time.Duration) int {
 	return int(math.Ceil(float64(bytes) * 8 / d.Seconds()))
 }
 
-// expire forgets what the playlist does not list any more, but for a spare.
+// expire forgets what the playlist does not list any more, but for a spare. What
+// is listed lasts as long as the window, by the segments of the first rendition
+// if they are whole, so that all renditions list the same ones.
 func (s *segmenter) expire() {
+	window := max(s.muxer.config.Window, skipTargets*s.muxer.target)
+	var sum time.Duration
+	for _, seg := range slices.Backward(s.done) {
+		if sum += s.muxer.lasts(seg); sum >= window {
+			s.firstListed = max(s.firstListed, seg.number)
+			break
+		}
+	}
 	drop := max(0, s.listedFrom()-spareSegments)
 	for _, seg := range s.done[:drop] {
 		if !seg.stored {
@@ -330,17 +341,23 @@ func (s *segmenter) expire() {
 	s.done = slices.Delete(s.done, 0, drop)
 }
 
-// listedFrom returns the index in done of the first segment to list: the rest
-// lasts as long as the window.
-func (s *segmenter) listedFrom() int {
-	window := max(s.muxer.config.Window, 6*s.muxer.target)
-	var sum time.Duration
-	for i := len(s.done) - 1; i >= 0; i-- {
-		if sum += s.done[i].duration; sum >= window {
-			return i
+// lasts returns how long a segment lasts in the first rendition, its own duration
+// if it is not whole there.
+func (m *Muxer) lasts(seg *segment) time.Duration {
+	if first := m.segmenters[0].done; len(first) > 0 {
+		if i := seg.number - first[0].number; i >= 0 && i < int64(len(first)) {
+			return first[i].duration
 		}
 	}
-	return 0
+	return seg.duration
+}
+
+// listedFrom returns the index in done of the first segment to list.
+func (s *segmenter) listedFrom() int {
+	if len(s.done) == 0 {
+		return 0
+	}
+	return int(max(0, s.firstListed-s.done[0].number))
 }
 
 func (s *segmenter) close() {

@@ -68,9 +68,11 @@ func (m *Muxer) Store(rendition string, number int64) {
 func (m *Muxer) Shorten() bool {
 	window := time.Duration(0)
 	for _, s := range m.segmenters {
-		if listed := s.done[s.listedFrom():]; len(listed) > 0 {
-			window = max(window, sum(listed[1:]))
+		lasts := time.Duration(0)
+		for i := s.listedFrom() + 1; i < len(s.done); i++ {
+			lasts += m.lasts(s.done[i])
 		}
+		window = max(window, lasts)
 	}
 	if window <= skipTargets*m.target {
 		return false

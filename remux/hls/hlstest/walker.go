@@ -155,8 +155,8 @@ func (w *Walker) identity(s *Segment) {
 
 // changed checks a segment against what was known of it.
 func (w *Walker) changed(old, s *Segment) {
-	// In a delta update the map in force may have been skipped.
-	sameMap := old.Map == s.Map || s.Map == "skipped" || old.Map == "skipped"
+	// In a delta update the map in force may have been skipped; a gap needs none.
+	sameMap := old.Map == s.Map || s.Gap || s.Map == "skipped" || old.Map == "skipped"
 	if old.Discontinuity != s.Discontinuity || !sameMap || !old.Time.Equal(s.Time) ||
 		old.URI != "" && (old.URI != s.URI || old.Duration != s.Duration || old.Gap != s.Gap) {
 		w.find("segment %d changed from %+v to %+v", s.Number, *old, *s)
@@ -250,6 +250,9 @@ func (w *Walker) slack(p *Playlist) float64 {
 func (w *Walker) skips(p *Playlist) {
 	if p.Skipped == 0 {
 		return
+	}
+	if len(p.Segments) > 0 && p.Segments[0].Map == "skipped" && !p.Segments[0].Gap {
+		w.find("a delta update does not say again which initialization section segment %d needs", p.Segments[0].Number)
 	}
 	age := 0.0
 	for _, s := range p.Segments {

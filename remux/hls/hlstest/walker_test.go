@@ -2,6 +2,7 @@ package hlstest
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -56,10 +57,14 @@ func (l list) String() string {
 func (l list) head(b *strings.Builder, n int) {
 	if n == 3 {
 		b.WriteString("#EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI=\"video-init-3.mp4\"\n")
-	} else if n == l.from {
+	} else if n == l.from+l.skip {
 		fmt.Fprintf(b, "#EXT-X-MAP:URI=\"video-init-%d.mp4\"\n", map[bool]int{true: 3}[n > 3])
 	}
 	fmt.Fprintf(b, "#EXT-X-PROGRAM-DATE-TIME:%s\n", time.Unix(int64(2*n), 0).UTC().Format("2006-01-02T15:04:05.000Z07:00"))
+}
+
+func withoutMap(s string) string {
+	return regexp.MustCompile("#EXT-X-MAP.*\n").ReplaceAllString(s, "")
 }
 
 func appendParts(b *strings.Builder, n, parts int) {
@@ -188,6 +193,7 @@ func TestWalkerFindsInSequences(t *testing.T) {
 		{"no segment", []string{strings.Split(list{from: 1, to: 1}.String(), "#EXT-X-MAP")[0] + "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"x\"\n"}, "no whole segment"},
 		{"parts are not listed long enough", []string{dropParts(list{from: 1, to: 15}.String(), 15)}, "lists no parts"},
 		{"a delta update skips too much", []string{list{from: 1, to: 15}.String(), list{from: 1, to: 15, parts: 1, skip: 5}.String()}, "a delta update lists"},
+		{"a delta update without its map", []string{list{from: 1, to: 15}.String(), withoutMap(list{from: 1, to: 15, parts: 1, skip: 3}.String())}, "which initialization section segment 4 needs"},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
 			var w Walker
