@@ -13,6 +13,8 @@ need nginx nginx-light
 need varnishd varnish
 need srt-live-transmit srt-tools
 need gst-launch-1.0 gstreamer1.0-tools
+# Debian keeps the server's programs out of the path.
+command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
 if command -v dpkg >/dev/null; then
 	for p in gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad; do
 		dpkg -s "$p" >/dev/null 2>&1 || missing+=("$p")

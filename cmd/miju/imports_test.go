@@ -43,6 +43,8 @@ var mayImport = map[string][]string{
 	"origin":              {"auth", "media", "origin/web", "remux/", "stream", "streamkey", "tsfeed"},
 	"origin/web":          {},
 	"chatws":              {"auth", "streamkey"},
+	"chatstore":           {},
+	"chatstore/pgtest":    {},
 	"admin":               {"media", "stream", "streamkey"},
 	"testdata":            {},
 }
