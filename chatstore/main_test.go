@@ -24,6 +24,9 @@ var cluster = sync.OnceValues(pgtest.Start)
 var databases atomic.Int64
 
 func TestMain(m *testing.M) {
+	if what := os.Getenv(childEnv); what != "" {
+		os.Exit(child(what))
+	}
 	code := m.Run()
 	if c, err := cluster(); err == nil {
 		if err := c.Close(); err != nil {

@@ -108,7 +108,7 @@ func (w *worker) crowded(room string, step int64) chore {
 	most, rows := int64(w.store.config.MaxPerRoom), int64(w.store.tuning.pruneRows)
 	return func(ctx context.Context, c *sql.Conn) (bool, error) {
 		if excess <= 0 {
-			err := c.QueryRowContext(ctx, `SELECT count(*) FROM (SELECT 1 FROM chat_events WHERE room = $1 LIMIT $2) AS some`, room, most+2*step+rows).Scan(&excess)
+			err := c.QueryRowContext(ctx, `SELECT count(*) FROM (SELECT 1 FROM chat_events WHERE room = $1 LIMIT $2) AS counted`, room, most+2*step+rows).Scan(&excess)
 			if excess -= most; err != nil || excess <= 0 {
 				w.grown[room] = 0
 				return false, err

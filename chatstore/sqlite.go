@@ -82,7 +82,7 @@ func sqliteURL(path, query string) (string, error) {
 	if path[0] != '/' { // C:/data/chat.db
 		path = "/" + path
 	}
-	return (&url.URL{Scheme: "file", Path: path, RawQuery: "_pragma=busy_timeout(5000)&" + query}).String(), nil
+	return (&url.URL{Scheme: "file", Path: path, RawQuery: "_pragma=busy_timeout(2000)&" + query}).String(), nil
 }
 
 func insertSQLite(ctx context.Context, tx *sql.Tx, events []*Event) error {
