@@ -23,6 +23,8 @@ type batch struct {
 	tx     *sql.Tx
 	insert func(ctx context.Context, tx *sql.Tx, events []*Event) error
 	events []*Event
+	// sanctions is how many there may be.
+	sanctions int
 }
 
 // exec runs a statement, after the events that came before it.
@@ -54,6 +56,13 @@ const (
 	stateDeleted
 )
 
+// The indexes are named in these words.
+const (
+	deleteMessageSQL = `UPDATE chat_events SET state = 2, body = $1 WHERE room || ' ' || id = $2 AND id = $3 AND id <> '' AND state <> 2`
+	deleteBySQL      = `UPDATE chat_events SET state = 2, body = $1 WHERE user_id = $2 AND user_id <> '' AND ($3 = '' OR room = $3) AND state <> 2`
+	unsweptSQL       = `SELECT room, cleared_epoch, cleared_num FROM chat_rooms WHERE unswept = 1 LIMIT 1`
+)
+
 type appendEvent struct{ Event }
 
 func (c *appendEvent) light() bool { return true }
@@ -75,7 +84,7 @@ type deleteMessage struct{ room, id string }
 func (c *deleteMessage) light() bool { return false }
 
 func (c *deleteMessage) write(ctx context.Context, b *batch) error {
-	_, err := b.exec(ctx, `UPDATE chat_events SET state = 2, body = $3 WHERE room = $1 AND id = $2 AND id <> '' AND state <> 2`, c.room, c.id, []byte{})
+	_, err := b.exec(ctx, deleteMessageSQL, []byte{}, c.room+" "+c.id, c.id)
 	return err
 }
 
@@ -85,11 +94,7 @@ type deleteBy struct{ room, user string }
 func (c *deleteBy) light() bool { return false }
 
 func (c *deleteBy) write(ctx context.Context, b *batch) error {
-	query, args := `UPDATE chat_events SET state = 2, body = $1 WHERE user_id = $2 AND user_id <> '' AND state <> 2`, []any{[]byte{}, c.user}
-	if c.room != "" {
-		query, args = query+` AND room = $3`, append(args, c.room)
-	}
-	_, err := b.exec(ctx, query, args...)
+	_, err := b.exec(ctx, deleteBySQL, []byte{}, c.user, c.room)
 	return err
 }
 
@@ -133,7 +138,7 @@ WHERE (SELECT count(*) FROM chat_sanctions) < $9
    OR EXISTS (SELECT 1 FROM chat_sanctions AS o WHERE o.kind = s.kind AND o.room = s.room AND o.user_id = s.user_id AND o.network = s.network)
 ON CONFLICT (kind, room, user_id, network) DO UPDATE
 SET until_ms = excluded.until_ms, reason = excluded.reason, actor = excluded.actor, at_ms = excluded.at_ms`,
-		int64(k.kind), k.room, k.user, k.network, unixMilli(c.Until), c.Reason, c.Actor, c.At.UnixMilli(), int64(MaxSanctions))
+		int64(k.kind), k.room, k.user, k.network, unixMilli(c.Until), c.Reason, c.Actor, c.At.UnixMilli(), int64(b.sanctions))
 	if err == nil && n == 0 {
 		return ErrFull
 	}

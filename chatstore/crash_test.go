@@ -14,6 +14,7 @@ import (
 	"os/signal"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -70,7 +71,7 @@ func runChild(t *testing.T, what string, c Config) (*exec.Cmd, io.Reader, *strin
 // talk appends without end, and says what has been committed.
 func talk(s *Store) error {
 	out := bufio.NewWriter(os.Stdout)
-	ahead := make(chan struct{}, 2000)
+	ahead := make(chan struct{}, 500)
 	for i := 1; ; i++ {
 		ahead <- struct{}{}
 		s.Append(message(s, "live/x", i), func(err error) {
@@ -91,7 +92,7 @@ func talk(s *Store) error {
 // and the file needs no repair.
 func TestKilled(t *testing.T) {
 	onBoth(t, func(t *testing.T, c Config) {
-		for round, want := range []int{3000, 1, 5000} {
+		for round, want := range []int{1500, 1, 2500} {
 			cmd, out, said := runChild(t, "talk", c)
 			last := 0
 			for in := bufio.NewScanner(out); in.Scan(); {
@@ -167,17 +168,14 @@ func fillDisk(s *Store) error {
 	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &small); err != nil {
 		return err
 	}
-	kept, failed := 0, make(chan struct{})
+	var once sync.Once
+	failed := make(chan struct{})
 	n := 0
 	for ok := true; ok; {
 		n++
 		s.Append(message(s, "live/x", n), func(err error) {
-			switch {
-			case err == nil:
-				kept++
-			case errors.Is(err, ErrNotDurable) && failed != nil:
-				close(failed)
-				failed = nil
+			if errors.Is(err, ErrNotDurable) {
+				once.Do(func() { close(failed) })
 			}
 		})
 		select {

@@ -172,6 +172,34 @@ func TestServerStops(t *testing.T) {
 	t.Logf("%d events, %d of them not kept at first", n, unkept.Load())
 }
 
+// TestGoneConnectionIsLetGo: PostgreSQL ends a transaction whose server it has
+// lost, which else keeps everybody from writing.
+func TestGoneConnectionIsLetGo(t *testing.T) {
+	c := postgresConfig(t)
+	c.DB += "&idle_in_transaction_session_timeout=300ms"
+	s := start(t, c, eager, func(t *tuning) { t.timeout = 100 * time.Millisecond })
+	tx, err := s.db.reader.BeginTx(t.Context(), nil) // of which nothing more is heard
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback()
+	if _, err := tx.ExecContext(t.Context(), `UPDATE chat_epochs SET applied = 1000 WHERE epoch = $1`, s.Epoch()); err != nil {
+		t.Fatal(err)
+	}
+	if err := committed(t, func(done func(error)) { s.Append(message(s, "live/x", 1), done) }); !errors.Is(err, ErrNotDurable) {
+		t.Error(err)
+	}
+	waitUntil(t, "it works again", func() bool { return !s.Stats().Failing && s.Stats().Waiting == 0 })
+	if rows(t, s, "chat_events") != 1 {
+		t.Error("the message is lost")
+	}
+	var normal string
+	other := start(t, postgresConfig(t))
+	if err := other.db.writer.QueryRowContext(t.Context(), `SHOW idle_in_transaction_session_timeout`).Scan(&normal); err != nil || normal != "20s" {
+		t.Errorf("%s, %v", normal, err)
+	}
+}
+
 // TestHangingDatabase: somebody else holds the lock for longer than anybody
 // may have to wait.
 func TestHangingDatabase(t *testing.T) {

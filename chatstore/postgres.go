@@ -71,8 +71,15 @@ func parsePostgres(dsn string) (*pgx.ConnConfig, error) {
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = 5 * time.Second
 	}
-	if config.RuntimeParams["application_name"] == "" {
-		config.RuntimeParams["application_name"] = "miju"
+	for name, value := range map[string]string{
+		"application_name": "miju",
+		// A server that cannot see that we are gone must let go of what it
+		// has locked for us: else nobody writes until TCP finds out.
+		"idle_in_transaction_session_timeout": "20s",
+	} {
+		if config.RuntimeParams[name] == "" {
+			config.RuntimeParams[name] = value
+		}
 	}
 	return config, nil
 }

@@ -68,7 +68,7 @@ func (w *worker) ended(ctx context.Context, c *sql.Conn) (bool, error) {
 func (w *worker) swept(ctx context.Context, c *sql.Conn) (bool, error) {
 	var room string
 	var epoch, num int64
-	err := c.QueryRowContext(ctx, `SELECT room, cleared_epoch, cleared_num FROM chat_rooms WHERE unswept = 1 LIMIT 1`).Scan(&room, &epoch, &num)
+	err := c.QueryRowContext(ctx, unsweptSQL).Scan(&room, &epoch, &num)
 	if err == sql.ErrNoRows {
 		return false, nil
 	}

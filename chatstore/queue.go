@@ -61,7 +61,7 @@ func (q *queue) push(what change, size int, done func(error), err error) bool {
 	q.last++
 	o := op{n: q.last, size: size + opOverhead, what: what, done: done, err: err}
 	if err != nil {
-		o.what, o.size = nil, opOverhead
+		o.what, o.size = nil, 0
 	}
 	q.ops = append(q.ops, o)
 	q.bytes += o.size
@@ -83,7 +83,8 @@ func (q *queue) signal() {
 
 // shed drops the oldest events and audit lines until a quarter of the bound is
 // free, so that it is not called for every op. Sanctions, settings and
-// deletions stay: they are small, few, and what a room must not forget.
+// deletions stay: they are small, few, and what a room must not forget. What
+// was dropped is not counted any more; its op goes when it has been told.
 func (q *queue) shed() {
 	for _, whatever := range []bool{false, true} {
 		kept := q.ops[:q.flying]
@@ -97,8 +98,7 @@ func (q *queue) shed() {
 					told--
 					continue
 				}
-				o.what, o.size, o.err = nil, opOverhead, ErrNotDurable
-				q.bytes += o.size
+				o.what, o.size, o.err = nil, 0, ErrNotDurable
 			}
 			kept = append(kept, o)
 		}
@@ -151,7 +151,6 @@ func (q *queue) untold(dst []op) []op {
 		o := q.ops[i]
 		dst = append(dst, o)
 		if o.what == nil && i >= q.flying {
-			q.bytes -= o.size
 			continue
 		}
 		o.done = nil
@@ -183,10 +182,12 @@ func (q *queue) pending(match func(change) bool) []op {
 	return found
 }
 
-// close refuses all that comes from now on.
-func (q *queue) close() {
+// close refuses all that comes from now on. It reports whether the queue was
+// open.
+func (q *queue) close() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	was := !q.closed
 	q.closed = true
-	q.signal()
+	return was
 }

@@ -10,8 +10,9 @@ import (
 )
 
 const (
-	// readTimeout bounds a question to the database.
-	readTimeout = 5 * time.Second
+	// readTimeout bounds a question to the database; the longest answer, of
+	// MaxSanctions, takes half a second.
+	readTimeout = 10 * time.Second
 	// maxAnswer bounds the bodies of one answer, in bytes.
 	maxAnswer = 8 << 20
 )
@@ -25,9 +26,9 @@ const (
 // is asked is left out by the number of the last change, which is read in the
 // same transaction.
 func (s *Store) read(ctx context.Context, match func(change) bool, ask func(context.Context, *sql.Tx) error) (pending []op, err error) {
-	pending = s.queue.pending(match)
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
+	pending = s.queue.pending(match)
 	var applied uint64
 	err = s.db.snapshot(ctx, func(tx *sql.Tx) error {
 		if len(pending) > 0 {

@@ -3,6 +3,7 @@ package chatstore
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -66,6 +67,31 @@ func checkWhole(t *testing.T, s *Store, appended, deleted *atomic.Int64) {
 	}
 	if last > 200 && len(events) < 80 { // what was deleted is not made up for until the commit
 		t.Errorf("%d events", len(events))
+	}
+}
+
+// TestIndexesAreUsed: a busy room has 200,000 rows, and deleting one message
+// must not walk through them.
+func TestIndexesAreUsed(t *testing.T) {
+	s := start(t, sqliteConfig(t))
+	for query, index := range map[string]string{deleteMessageSQL: "chat_events_id", deleteBySQL: "chat_events_user", unsweptSQL: "chat_rooms_unswept"} {
+		rows, err := s.db.reader.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+query, "", "", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer rows.Close()
+		var plan string
+		for rows.Next() {
+			var id, parent, unused int
+			var step string
+			if err := rows.Scan(&id, &parent, &unused, &step); err != nil {
+				t.Fatal(err)
+			}
+			plan += step + "; "
+		}
+		if err := rows.Err(); err != nil || !strings.Contains(plan, " INDEX "+index) {
+			t.Errorf("%s: %s, %v", query, plan, err)
+		}
 	}
 }
 

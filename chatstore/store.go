@@ -41,6 +41,8 @@ type tuning struct {
 	retryFirst, retryLast time.Duration
 	// logEvery is between two lines of the log while the database fails.
 	logEvery time.Duration
+	// sanctions is how many there may be.
+	sanctions int
 	// pruneEvery is how often what is too old is looked for, pruneRows how
 	// many rows are deleted at once.
 	pruneEvery time.Duration
@@ -52,7 +54,7 @@ type tuning struct {
 func defaultTuning() tuning {
 	return tuning{
 		pace: 50 * time.Millisecond, batch: 1000, batchSize: 1 << 20, timeout: 10 * time.Second,
-		retryFirst: 500 * time.Millisecond, retryLast: 10 * time.Second, logEvery: time.Minute,
+		retryFirst: 500 * time.Millisecond, retryLast: 10 * time.Second, logEvery: time.Minute, sanctions: MaxSanctions,
 		pruneEvery: time.Minute, pruneRows: 500,
 	}
 }
@@ -90,6 +92,7 @@ func open(ctx context.Context, c Config, log *slog.Logger, t tuning) (*Store, er
 		return nil, err
 	}
 	s := &Store{config: c, tuning: t, log: log, db: db, closing: make(chan struct{}), stopped: make(chan struct{}), idle: make(chan struct{})}
+	s.tuning.batchSize = min(t.batchSize, c.MemoryMiB<<20/4) // what is being written cannot be dropped
 	s.queue = &queue{bound: c.MemoryMiB << 20, wake: make(chan struct{}, 1), batch: t.batch}
 	w := &worker{store: s, grown: map[string]int{}}
 	if s.epoch, w.known, err = newEpoch(ctx, db, log); err != nil {
@@ -141,10 +144,7 @@ func (s *Store) Epoch() int64 { return s.epoch }
 // Close writes what waits and closes the database. When ctx ends first, or the
 // database fails, it returns an error that says how many changes are lost.
 func (s *Store) Close(ctx context.Context) error {
-	s.queue.close()
-	select {
-	case <-s.closing:
-	default:
+	if s.queue.close() {
 		close(s.closing)
 	}
 	var late error

@@ -123,7 +123,7 @@ func (w *worker) commit(ctx context.Context, c *sql.Conn, ops []op) error {
 	if n, err := r.RowsAffected(); err != nil || n != 1 {
 		return errors.Join(errOvertaken, err)
 	}
-	b := batch{tx: tx, insert: w.store.db.insert, events: w.events[:0]}
+	b := batch{tx: tx, insert: w.store.db.insert, events: w.events[:0], sanctions: w.store.tuning.sanctions}
 	defer func() { w.events = b.events[:0] }()
 	for i := range ops {
 		if ops[i].what == nil {
