@@ -10,8 +10,9 @@ import (
 // change is something to be written. Changes are written in the order in which
 // they came.
 type change interface {
-	// write carries the change out. ErrFull refuses this change alone, any
-	// other error all of the batch.
+	// write carries the change out. ErrFull refuses this change alone; errMore
+	// says that there is more of it to do, in a transaction of its own; any
+	// other error undoes all of the batch.
 	write(ctx context.Context, b *batch) error
 	// light reports whether the change may be dropped when memory is full.
 	light() bool
@@ -23,9 +24,13 @@ type batch struct {
 	tx     *sql.Tx
 	insert func(ctx context.Context, tx *sql.Tx, events []*Event) error
 	events []*Event
-	// sanctions is how many there may be.
-	sanctions int
+	// sanctions is how many there may be, rows how many one change may change.
+	sanctions, rows int
 }
+
+// errMore means that a change has so many rows that it takes several
+// transactions: one that took longer than a commit may would never succeed.
+var errMore = errors.New("there is more to do")
 
 // exec runs a statement, after the events that came before it.
 func (b *batch) exec(ctx context.Context, query string, args ...any) (rows int64, err error) {
@@ -58,9 +63,10 @@ const (
 
 // The indexes are named in these words.
 const (
-	deleteMessageSQL = `UPDATE chat_events SET state = 2, body = $1 WHERE room || ' ' || id = $2 AND id = $3 AND id <> '' AND state <> 2`
-	deleteBySQL      = `UPDATE chat_events SET state = 2, body = $1 WHERE user_id = $2 AND user_id <> '' AND ($3 = '' OR room = $3) AND state <> 2`
-	unsweptSQL       = `SELECT room, cleared_epoch, cleared_num FROM chat_rooms WHERE unswept = 1 LIMIT 1`
+	deleteMessageSQL = `UPDATE chat_events SET state = 2, body = $1 WHERE room || ' ' || id = $2 AND id = $3 AND id <> '' AND state < 2`
+	deleteBySQL      = `UPDATE chat_events SET state = 2, body = $1 WHERE (room, epoch, num) IN
+(SELECT room, epoch, num FROM chat_events WHERE user_id = $2 AND user_id <> '' AND ($3 = '' OR room = $3) AND state < 2 LIMIT $4)`
+	unsweptSQL = `SELECT room, cleared_epoch, cleared_num FROM chat_rooms WHERE unswept = 1 LIMIT 1`
 )
 
 type appendEvent struct{ Event }
@@ -94,7 +100,10 @@ type deleteBy struct{ room, user string }
 func (c *deleteBy) light() bool { return false }
 
 func (c *deleteBy) write(ctx context.Context, b *batch) error {
-	_, err := b.exec(ctx, deleteBySQL, []byte{}, c.user, c.room)
+	n, err := b.exec(ctx, deleteBySQL, []byte{}, c.user, c.room, b.rows)
+	if err == nil && n == int64(b.rows) {
+		return errMore
+	}
 	return err
 }
 

@@ -363,7 +363,7 @@ func TestRefusedChange(t *testing.T) {
 func TestLostAnswer(t *testing.T) {
 	onBoth(t, func(t *testing.T, c Config) {
 		s := start(t, c)
-		w := &worker{store: s, grown: map[string]int{}}
+		w := &worker{store: s, grown: map[string]int{}} // beside the Store's, which has nothing to do
 		ops := []op{
 			{n: 1, what: &audit{AuditEntry{Target: "a"}}},
 			{n: 2, what: &appendEvent{message(s, "live/x", 1)}},

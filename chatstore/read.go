@@ -56,8 +56,8 @@ func (d *database) snapshot(ctx context.Context, ask func(*sql.Tx) error) error 
 }
 
 // History returns the newest n events of a room, at most MaxHistory and 8 MiB
-// of bodies, oldest first, without those that were deleted or are ExportOnly.
-// When the database fails it returns what memory holds, and the error.
+// of bodies, oldest first, without those that were deleted or are ExportOnly. It
+// may be fewer while a deletion is not written yet. When the database fails it returns what memory holds, and the error.
 func (s *Store) History(ctx context.Context, room string, n int) ([]Event, error) {
 	n = min(n, MaxHistory)
 	if n <= 0 {

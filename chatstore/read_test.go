@@ -75,7 +75,7 @@ func checkWhole(t *testing.T, s *Store, appended, deleted *atomic.Int64) {
 func TestIndexesAreUsed(t *testing.T) {
 	s := start(t, sqliteConfig(t))
 	for query, index := range map[string]string{deleteMessageSQL: "chat_events_id", deleteBySQL: "chat_events_user", unsweptSQL: "chat_rooms_unswept"} {
-		rows, err := s.db.reader.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+query, "", "", "")
+		rows, err := s.db.reader.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+query, "", "", "", 1)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -129,6 +129,35 @@ func TestDeletedIsGone(t *testing.T) {
 	})
 }
 
+// TestLargeDeletion takes several transactions, and touches nothing that comes
+// after it.
+func TestLargeDeletion(t *testing.T) {
+	onBoth(t, func(t *testing.T, c Config) {
+		s := start(t, c, func(t *tuning) { t.batch, t.pace = 10, time.Millisecond })
+		var want []string
+		for i := 1; i <= 99; i++ {
+			s.Append(message(s, "live/x", i), nil)
+			if i%3 != 1 {
+				want = append(want, fmt.Sprint("m", i))
+			}
+		}
+		var order []int
+		s.DeleteBy("live/x", "u1", func(error) { order = append(order, 1) })
+		s.Append(message(s, "live/x", 100), func(error) { order = append(order, 2) })
+		want = append(want, "m100")
+		s.Audit(AuditEntry{Room: "live/x"}, func(error) { order = append(order, 3) })
+		wantIDs(t, "before a commit", history(t, s, "live/x", 200), want...)
+		must(t, func(done func(error)) { s.DeleteBy("", "nobody", done) })
+		wantIDs(t, "after a commit", history(t, s, "live/x", 200), want...)
+		if !slices.Equal(order, []int{1, 2, 3}) || rows(t, s, "chat_audit") != 1 {
+			t.Errorf("%v, %d lines of audit", order, rows(t, s, "chat_audit"))
+		}
+		if st := s.Stats(); st.Failures != 0 || st.Waiting != 0 || st.Changes != 103 {
+			t.Errorf("%+v", st)
+		}
+	})
+}
+
 func TestClearedRoom(t *testing.T) {
 	onBoth(t, func(t *testing.T, c Config) {
 		s := start(t, c, func(t *tuning) { t.pruneEvery, t.pruneRows = 20*time.Millisecond, 7 })

@@ -38,7 +38,8 @@ func (w *worker) run(ctx context.Context, jobs <-chan job, results chan<- result
 }
 
 // write writes ops and returns how many of them, from the first on, are in the
-// database.
+// database. If that is not all and there is no error, more of them follow at
+// the next try.
 func (w *worker) write(ctx context.Context, ops []op) (written int, err error) {
 	err = w.connect(ctx, func(ctx context.Context, c *sql.Conn) error {
 		if !w.known {
@@ -50,14 +51,11 @@ func (w *worker) write(ctx context.Context, ops []op) (written int, err error) {
 			written++
 		}
 		rest := ops[written:]
-		err := w.commit(ctx, c, rest)
-		if err == nil {
-			written = len(ops)
-		} else if w.store.db.permanent(err) {
-			var n int
+		n, err := w.commit(ctx, c, rest)
+		if err != nil && w.store.db.permanent(err) {
 			n, err = w.oneByOne(ctx, c, rest)
-			written += n
 		}
+		written += n
 		return err
 	})
 	return written, err
@@ -103,63 +101,96 @@ func (w *worker) recall(ctx context.Context, c *sql.Conn) error {
 // after all.
 var errOvertaken = errors.New("an older commit has come first")
 
-// commit writes ops in one transaction, which also notes the number of the
-// last. That number moves only from where it is known to be, so that no
-// change is ever written twice.
-func (w *worker) commit(ctx context.Context, c *sql.Conn, ops []op) error {
+// commit writes ops in one transaction, up to one of which there is more to
+// do, and returns how many. The transaction also notes the number of the last;
+// that number moves only from where it is known to be, so that no change is
+// ever written twice.
+func (w *worker) commit(ctx context.Context, c *sql.Conn, ops []op) (written int, err error) {
 	if len(ops) == 0 {
-		return nil
+		return 0, nil
 	}
 	tx, err := c.BeginTx(ctx, nil)
 	if err != nil {
-		return fmt.Errorf("begin: %w", err)
+		return 0, fmt.Errorf("begin: %w", err)
 	}
 	defer tx.Rollback()
+	// First of all, for this also locks out a late commit of the same epoch.
 	last := ops[len(ops)-1].n
-	r, err := tx.ExecContext(ctx, `UPDATE chat_epochs SET applied = $1 WHERE epoch = $2 AND applied = $3`, int64(last), w.store.epoch, int64(w.applied))
+	if err := w.number(ctx, tx, w.applied, last); err != nil {
+		return 0, err
+	}
+	written, err = w.writeIn(ctx, tx, ops)
+	if err == nil && written < len(ops) {
+		was := last
+		if last = w.applied; written > 0 {
+			last = ops[written-1].n
+		}
+		err = w.number(ctx, tx, was, last)
+	}
+	if err != nil {
+		return 0, err
+	}
+	if err := tx.Commit(); err != nil {
+		return 0, fmt.Errorf("commit: %w", err)
+	}
+	w.applied = last
+	w.store.commits.Add(1)
+	for i := range ops[:written] {
+		if e, ok := ops[i].what.(*appendEvent); ok {
+			w.count(e.Room)
+		}
+	}
+	return written, nil
+}
+
+// number moves the number of the last change that is in the database.
+func (w *worker) number(ctx context.Context, tx *sql.Tx, from, to uint64) error {
+	r, err := tx.ExecContext(ctx, `UPDATE chat_epochs SET applied = $1 WHERE epoch = $2 AND applied = $3`, int64(to), w.store.epoch, int64(from))
 	if err != nil {
 		return fmt.Errorf("number the batch: %w", err)
 	}
 	if n, err := r.RowsAffected(); err != nil || n != 1 {
 		return errors.Join(errOvertaken, err)
 	}
-	b := batch{tx: tx, insert: w.store.db.insert, events: w.events[:0], sanctions: w.store.tuning.sanctions}
+	return nil
+}
+
+// writeIn writes ops in a transaction and returns how many of them, from the
+// first on, are done.
+func (w *worker) writeIn(ctx context.Context, tx *sql.Tx, ops []op) (written int, err error) {
+	t := &w.store.tuning
+	b := batch{tx: tx, insert: w.store.db.insert, events: w.events[:0], sanctions: t.sanctions, rows: t.batch}
 	defer func() { w.events = b.events[:0] }()
 	for i := range ops {
 		if ops[i].what == nil {
 			continue
 		}
-		if err := ops[i].what.write(ctx, &b); errors.Is(err, ErrFull) {
+		switch err := ops[i].what.write(ctx, &b); {
+		case errors.Is(err, errMore):
+			return i, nil // b has been flushed before it
+		case errors.Is(err, ErrFull):
 			ops[i].err = err
-		} else if err != nil {
-			return fmt.Errorf("write: %w", err)
+		case err != nil:
+			return 0, fmt.Errorf("write: %w", err)
 		}
 	}
 	if err := b.flush(ctx); err != nil {
-		return fmt.Errorf("write: %w", err)
+		return 0, fmt.Errorf("write: %w", err)
 	}
-	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("commit: %w", err)
-	}
-	w.applied = last
-	w.store.commits.Add(1)
-	for i := range ops {
-		if e, ok := ops[i].what.(*appendEvent); ok {
-			w.count(e.Room)
-		}
-	}
-	return nil
+	return len(ops), nil
 }
 
 // oneByOne writes ops of which the database refuses at least one for what it
 // holds: that one must not keep out the others.
 func (w *worker) oneByOne(ctx context.Context, c *sql.Conn, ops []op) (written int, err error) {
 	for i := range ops {
-		err := w.commit(ctx, c, ops[i:i+1])
-		if err != nil && !w.store.db.permanent(err) {
+		n, err := w.commit(ctx, c, ops[i:i+1])
+		switch {
+		case err == nil && n == 0:
+			return i, nil
+		case err != nil && !w.store.db.permanent(err):
 			return i, err
-		}
-		if err != nil {
+		case err != nil:
 			ops[i].err = fmt.Errorf("%w: %w", ErrInvalid, err)
 			w.store.log.Error("the chat database refuses a change", "database", w.store.db.name, "err", err)
 		}

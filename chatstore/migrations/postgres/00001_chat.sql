@@ -28,7 +28,7 @@ CREATE TABLE chat_events (
 CREATE INDEX chat_events_age ON chat_events (at_ms);
 -- Expressions, so that no planner takes the primary key for what begins with a room, and walks through all of it.
 CREATE INDEX chat_events_id ON chat_events ((room || ' ' || id)) WHERE id <> '';
-CREATE INDEX chat_events_user ON chat_events (user_id) WHERE user_id <> '';
+CREATE INDEX chat_events_user ON chat_events (user_id) WHERE user_id <> '' AND state < 2;
 
 -- Events up to (cleared_epoch, cleared_num) are gone for readers; unswept says that some may still have to be deleted.
 CREATE TABLE chat_rooms (
