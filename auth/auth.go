@@ -62,10 +62,60 @@ type Grant struct {
 	Subject string
 	// Name is the name to show; empty to show what was asked for.
 	Name string
-	// Role is "", "moderator" or "owner".
-	Role string
+	// Role is what the subject is in a chat room; empty is RoleMember for a
+	// known subject and RoleGuest otherwise.
+	Role Role
 	// Expires is when the grant ends; zero is never.
 	Expires time.Time
+}
+
+// Role is what somebody is in a chat room.
+type Role string
+
+// The roles, from the one that may most.
+const (
+	RoleHost      Role = "host"
+	RoleModerator Role = "moderator"
+	RoleMember    Role = "member"
+	RoleGuest     Role = "guest"
+	RoleReader    Role = "reader"
+)
+
+// Moderates reports whether r may delete, mute, ban and set.
+func (r Role) Moderates() bool { return r == RoleHost || r == RoleModerator }
+
+// Writes reports whether r may say anything.
+func (r Role) Writes() bool { return r.Moderates() || r == RoleMember || r == RoleGuest }
+
+// Rank orders roles: who has a higher one cannot be muted or banned by who
+// has a lower one, or the same.
+func (r Role) Rank() int {
+	switch r {
+	case RoleHost:
+		return 4
+	case RoleModerator:
+		return 3
+	case RoleMember:
+		return 2
+	case RoleGuest:
+		return 1
+	}
+	return 0
+}
+
+// ChatRole returns what the grant's subject is in a chat room. What is no role of
+// those above may only read.
+func (g Grant) ChatRole() Role {
+	switch g.Role {
+	case "":
+		if g.Subject == "" {
+			return RoleGuest
+		}
+		return RoleMember
+	case RoleHost, RoleModerator, RoleMember, RoleGuest:
+		return g.Role
+	}
+	return RoleReader
 }
 
 // Authorizer decides requests. It must be safe for concurrent use and return

@@ -2,9 +2,7 @@ package chatws
 
 import (
 	"errors"
-	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -13,7 +11,6 @@ import (
 	"github.com/lxzan/gws"
 
 	"github.com/miju-live/miju/auth"
-	"github.com/miju-live/miju/streamkey"
 )
 
 func TestSlowMemberIsClosedAndOthersGoOn(t *testing.T) {
@@ -38,7 +35,7 @@ func TestSlowMemberIsClosedAndOthersGoOn(t *testing.T) {
 	waitUntil(t, func() bool {
 		for range 50 {
 			a.send(`{"type":"say","text":"` + text + `"}`)
-			a.next(EventMessage)
+			a.next("message")
 		}
 		return s.Stats().Slow == 1
 	})
@@ -48,7 +45,7 @@ func TestSlowMemberIsClosedAndOthersGoOn(t *testing.T) {
 	}
 	<-done
 	a.send(`{"type":"say","text":"still here"}`)
-	if e := a.next(EventMessage); e.Text != "still here" {
+	if e := a.next("message"); e.Text != "still here" {
 		t.Errorf("%+v", e)
 	}
 }
@@ -78,7 +75,7 @@ func TestConnectionsThatAreClosed(t *testing.T) {
 		name   string
 		change func(*Config)
 		do     func(*testing.T, *stage) *client
-		want   uint16
+		want   CloseCode
 	}{
 		{"a frame over the bound", nil, func(t *testing.T, s *stage) *client {
 			m, _ := s.join(t, "live/x", "a")
@@ -89,7 +86,7 @@ func TestConnectionsThatAreClosed(t *testing.T) {
 			m, _ := s.join(t, "live/x", "a")
 			m.conn.WriteMessage(gws.OpcodeBinary, []byte("hello"))
 			return m
-		}, uint16(CloseBadFrame)},
+		}, CloseCode(CloseBadFrame)},
 		{"text that is not UTF-8", nil, func(t *testing.T, s *stage) *client {
 			m, _ := s.join(t, "live/x", "a")
 			m.conn.WriteMessage(gws.OpcodeText, []byte{0xff, 0xfe})
@@ -100,30 +97,30 @@ func TestConnectionsThatAreClosed(t *testing.T) {
 			m := s.connect(t, "live/x/chat")
 			m.send(`{"type":"join"}`)
 			return m
-		}, uint16(CloseFull)},
+		}, CloseCode(CloseFull)},
 		{"a token that may not", nil, func(t *testing.T, s *stage) *client {
 			m := s.connect(t, "live/x/chat?token=bad")
 			m.send(`{"type":"join"}`)
 			return m
-		}, uint16(CloseDenied)},
+		}, CloseCode(CloseDenied)},
 		{"a token that cannot be judged", nil, func(t *testing.T, s *stage) *client {
 			m := s.connect(t, "live/x/chat?token=slow")
 			m.send(`{"type":"join"}`)
 			return m
-		}, uint16(CloseUndecided)},
+		}, CloseCode(CloseUndecided)},
 		{"a room too many", func(c *Config) { c.MaxRooms = 1 }, func(t *testing.T, s *stage) *client {
 			s.join(t, "live/x", "a")
 			m := s.connect(t, "live/y/chat")
 			m.send(`{"type":"join"}`)
 			return m
-		}, uint16(CloseFull)},
+		}, CloseCode(CloseFull)},
 		{"a flood", func(c *Config) { c.Rate, c.Burst = 1, 1 }, func(t *testing.T, s *stage) *client {
 			m, _ := s.join(t, "live/x", "a")
 			for range maxStrikes + 5 {
 				m.conn.WriteString(`{"type":"ping"}`) // the last ones may find it closed
 			}
 			return m
-		}, uint16(CloseFlood)},
+		}, CloseCode(CloseFlood)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			change := func(*Config) {}
@@ -144,7 +141,7 @@ func TestRateIsBounded(t *testing.T) {
 	for range 5 {
 		a.send(`{"type":"say","text":"hi"}`)
 	}
-	if e := a.next(EventError); e.Code != "rate" {
+	if e := a.next("error"); e.Code != "rate" {
 		t.Errorf("%+v", e)
 	}
 	if st := s.Stats(); st.Refused["rate"] == 0 || st.Messages > 4 {
@@ -157,22 +154,23 @@ func TestUnjoinedConnectionHearsNothing(t *testing.T) {
 	silent := s.connect(t, "live/x/chat")
 	a, _ := s.join(t, "live/x", "a")
 	a.send(`{"type":"say","text":"hi"}`)
-	a.next(EventMessage)
+	a.next("message")
 	silent.send(`{"type":"say","text":"let me"}`)
-	if e := <-silent.events; e.Type != EventError || e.Code != "bad_command" {
+	if e := <-silent.events; e.Type != "error" || e.Code != "not_joined" {
 		t.Errorf("%+v", e)
 	}
 }
 
-func TestLargeRoomsTellTheCountOnly(t *testing.T) {
-	s := newStage(t)
-	first, _ := s.join(t, "live/x", "first")
-	for i := range maxNotices + 5 {
-		s.join(t, "live/x", fmt.Sprint(i))
-	}
-	if e := first.next(EventOnline); e.Online < maxNotices {
-		t.Errorf("%+v", e)
-	}
+// handshake is that of RFC 6455, 1.3.
+var handshake = http.Header{
+	"Upgrade": {"websocket"}, "Connection": {"keep-alive, Upgrade"},
+	"Sec-Websocket-Version": {"13"}, "Sec-Websocket-Key": {"dGhlIHNhbXBsZSBub25jZQ=="},
+}
+
+func with(h http.Header, name, value string) http.Header {
+	h = h.Clone()
+	h.Set(name, value)
+	return h
 }
 
 func TestAnswersOverHTTP(t *testing.T) {
@@ -184,10 +182,14 @@ func TestAnswersOverHTTP(t *testing.T) {
 		code       string
 	}{
 		{"a browser's address bar", "/live/x/chat", nil, 426, "no_websocket"},
-		{"a bad name", "/live/x.y/chat", http.Header{"Upgrade": {"websocket"}}, 404, "invalid_room"},
+		{"a bad name", "/live/x.y/chat", handshake, 404, "invalid_room"},
 		{"three segments", "/live/x/y/chat", nil, 404, "invalid_room"},
-		{"no room at all", "/live/x", http.Header{"Upgrade": {"websocket"}}, 404, "not_found"},
-		{"another page", "/live/x/chat", http.Header{"Upgrade": {"websocket"}, "Origin": {"https://b.example"}}, 403, "origin"},
+		{"no room at all", "/live/x", handshake, 404, "not_found"},
+		{"an upgrade to something else", "/live/x/chat", with(handshake, "Upgrade", "h2c"), 426, "no_websocket"},
+		{"another version", "/live/x/chat", with(handshake, "Sec-WebSocket-Version", "12"), 400, "bad_handshake"},
+		{"a key that is none", "/live/x/chat", with(handshake, "Sec-WebSocket-Key", "abc"), 400, "bad_handshake"},
+		{"another protocol", "/live/x/chat", with(handshake, "Sec-WebSocket-Protocol", "miju.chat.v9, x"), 400, "bad_protocol"},
+		{"another page", "/live/x/chat", with(handshake, "Origin", "https://b.example"), 403, "origin"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+c.path, nil)
@@ -214,9 +216,11 @@ func TestAnswersOverHTTP(t *testing.T) {
 // TestNoUpgradePossible is a server in front of the handler that cannot let go
 // of its connection.
 func TestNoUpgradePossible(t *testing.T) {
-	s := New(DefaultConfig(), auth.Open{}, &liveSet{}, slog.New(slog.DiscardHandler))
+	s := newServer(t, DefaultConfig(), auth.Open{}, &liveSet{}, NewMemoryStore())
 	r := httptest.NewRequest(http.MethodGet, "/live/x/chat", nil)
-	r.Header.Set("Upgrade", "websocket")
+	for k, v := range handshake {
+		r.Header[k] = v
+	}
 	w := httptest.NewRecorder()
 	s.ServeHTTP(w, r)
 	if w.Code != 500 || !strings.Contains(w.Body.String(), `"no_upgrade"`) {
@@ -233,34 +237,11 @@ func TestShutdownSaysGoodbye(t *testing.T) {
 	b := s.connect(t, "live/y/chat") // has not joined
 	s.Shutdown(t.Context())
 	for _, c := range []*client{a, b} {
-		if code := c.closeCode(); code != uint16(CloseGoingAway) {
+		if code := c.closeCode(); code != CloseGoingAway {
 			t.Errorf("closed with %d", code)
 		}
 	}
-	if st := s.Stats(); st.Connections != 0 || st.Rooms != 0 {
+	if st := s.Stats(); st.Connections != 0 {
 		t.Errorf("%+v", st)
-	}
-}
-
-// BenchmarkBroadcast is one message to a room, queued for every member.
-func BenchmarkBroadcast(b *testing.B) {
-	for _, n := range []int{1, 1000} {
-		b.Run(fmt.Sprintf("members=%d", n), func(b *testing.B) {
-			s := New(DefaultConfig(), auth.Open{}, &liveSet{}, slog.New(slog.DiscardHandler))
-			k, _ := streamkey.Parse("live/x")
-			r := newRoom(s, k)
-			for range n {
-				m := newMember(s, nil, k, httptest.NewRequest(http.MethodGet, "/live/x/chat", nil))
-				m.writing = true // by this benchmark
-				r.members = append(r.members, m)
-			}
-			b.ReportAllocs()
-			for b.Loop() {
-				r.broadcast(&Event{Type: EventMessage, Text: "hello", From: &Author{"1", "a"}})
-				for _, m := range r.members {
-					m.queue, m.waiting = m.queue[:0], 0
-				}
-			}
-		})
 	}
 }

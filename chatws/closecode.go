@@ -17,12 +17,37 @@ const (
 	CloseFull      CloseCode = 4001
 	CloseSilent    CloseCode = 4002
 	CloseUndecided CloseCode = 4003
+	CloseCrowded   CloseCode = 4004
 
 	CloseFlood    CloseCode = 4100
 	CloseDenied   CloseCode = 4101
 	CloseBadFrame CloseCode = 4102
 	CloseNoJoin   CloseCode = 4103
+	CloseKicked   CloseCode = 4104
+	CloseBanned   CloseCode = 4105
+	CloseExpired  CloseCode = 4106
 )
+
+// closeReasons say in the close frame what the codes mean.
+var closeReasons = map[CloseCode]string{
+	CloseGoingAway:   "the server is going away",
+	CloseProtocol:    "this is no WebSocket",
+	CloseInvalidData: "text must be UTF-8",
+	CloseTooBig:      "the frame is too big",
+	CloseInternal:    "the server failed, come back",
+	CloseSlow:        "slow, come back",
+	CloseFull:        "full, come back later",
+	CloseSilent:      "no sign of life, come back",
+	CloseUndecided:   "cannot decide now who may join, come back later",
+	CloseCrowded:     "crowded, read the chunks",
+	CloseFlood:       "too many commands were refused",
+	CloseDenied:      "you may not join",
+	CloseBadFrame:    "commands are text frames",
+	CloseNoJoin:      "you did not join in time",
+	CloseKicked:      "you were asked to leave",
+	CloseBanned:      "you are banned",
+	CloseExpired:     "your grant is over",
+}
 
 // Retry reports whether a client should come back by itself.
 func (c CloseCode) Retry() bool {
@@ -30,34 +55,4 @@ func (c CloseCode) Retry() bool {
 }
 
 // reason says in the close frame what the code means.
-func (c CloseCode) reason() string {
-	switch c {
-	case CloseGoingAway:
-		return "the server is going away"
-	case CloseProtocol:
-		return "this is no WebSocket"
-	case CloseInvalidData:
-		return "text must be UTF-8"
-	case CloseTooBig:
-		return "the frame is too big"
-	case CloseInternal:
-		return "the server failed, come back"
-	case CloseSlow:
-		return "slow, come back"
-	case CloseFull:
-		return "full, come back later"
-	case CloseSilent:
-		return "no sign of life, come back"
-	case CloseUndecided:
-		return "cannot decide now who may join, come back later"
-	case CloseFlood:
-		return "too many commands were refused"
-	case CloseDenied:
-		return "you may not join"
-	case CloseBadFrame:
-		return "commands are text frames"
-	case CloseNoJoin:
-		return "you did not join in time"
-	}
-	return ""
-}
+func (c CloseCode) reason() string { return closeReasons[c] }

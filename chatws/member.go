@@ -2,87 +2,93 @@ package chatws
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net"
-	"net/http"
-	"os"
-	"slices"
-	"strconv"
+	"net/netip"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
-	"github.com/lxzan/gws"
-	"golang.org/x/time/rate"
-
+	"github.com/miju-live/miju/auth"
 	"github.com/miju-live/miju/streamkey"
 )
 
 const (
-	// writeTimeout is how long one write to a member may take.
-	writeTimeout = 10 * time.Second
-	// writeAtOnce is how much is written at once, in bytes: little enough
-	// that a slow member has taken it before its close code must follow.
-	writeAtOnce = 32 << 10
-	// closeGrace is how long a member has to take its close code, and then to
-	// answer it.
-	closeGrace = 2 * time.Second
+	// joinTimeout is how long a connection may take to join.
+	joinTimeout = 10 * time.Second
+	// pingEvery is how often members are asked for a sign of life, and
+	// silence how long they may be without one.
+	pingEvery = 15 * time.Second
+	silence   = 30 * time.Second
 	// maxStrikes is how many refusals a member may earn at once, forgiven at
 	// one a second, before the connection is closed.
 	maxStrikes = 20
 )
 
+// readBuffer is what is read from a connection at once.
+type readBuffer [readBufferSize]byte
+
+// readBuffers are lent to connections of which something was read.
+var readBuffers = sync.Pool{New: func() any { return new(readBuffer) }}
+
 // member is one connection, in a room once it has joined. One goroutine
-// reads; another writes, and exists only while there is something to write,
-// so that a quiet member costs one. Nothing else touches the socket.
+// reads; what is written is outbox's.
 type member struct {
-	server *Server
-	conn   net.Conn
-	socket *gws.Conn
-	key    streamkey.Key
-	token  string
-	remote string
-	born   time.Time
-	author Author // its name is set by joining
+	server  *Server
+	key     streamkey.Key
+	token   string
+	remote  string
+	address netip.Addr
+	// readsOnly is a reader of server-sent events: nothing is heard of it.
+	readsOnly bool
+	born    time.Time
+	out     outbox
 
 	// heard is when the peer last sent anything, in Unix nanoseconds.
-	heard  atomic.Int64
-	joined atomic.Bool
+	heard atomic.Int64
+	// room is nil before it joined.
+	room atomic.Pointer[room]
+	// expelled says that its user has no time to come back.
+	expelled atomic.Bool
 	// nextPing belongs to the sweep.
 	nextPing time.Time
 
-	// The reading goroutine's own.
-	room     *room // nil before it joined
-	pace     *rate.Limiter
-	strikes  *rate.Limiter
-	handling bool  // our code runs, not gws's
-	ended    error // why gws ended
+	// Set by joining.
+	identity User
+	role     auth.Role
+	expires  time.Time
+	user     *user  // under the room's lock
+	shard    *shard // under the room's lock
 
-	slot int // in the room's list, under its lock
+	// The reading goroutine's own.
+	inbox                 inbox
+	pace, strikes, reacts bucket
+	handling              bool // a command is being obeyed
 
 	mu       sync.Mutex
-	queue    [][]byte // whole frames, shared with other members
-	waiting  int      // bytes in queue and in the writer's hands
-	writing  bool
-	closing  bool // the last frame is queued: nothing may follow
-	code     CloseCode
-	readDone bool
-	undecide func() // ends a running authorization
+	undecide context.CancelFunc // ends a running authorization
 }
 
-func newMember(s *Server, conn net.Conn, key streamkey.Key, r *http.Request) *member {
+var _ visitor = (*member)(nil)
+
+func newMember(s *Server, conn net.Conn, key streamkey.Key) *member {
 	now := time.Now()
 	m := &member{
-		server: s, conn: conn, key: key, token: r.URL.Query().Get("token"), remote: r.RemoteAddr, born: now,
-		author: Author{ID: strconv.FormatUint(s.nextID.Add(1), 36)},
+		server: s, key: key, born: now,
 		// Anywhere within the interval, so that those who came at once are
 		// not pinged at once.
 		nextPing: now.Add(rand.N(pingEvery)),
-		pace:     rate.NewLimiter(rate.Limit(s.config.Rate), s.config.Burst),
-		strikes:  rate.NewLimiter(1, maxStrikes),
+	}
+	m.out = outbox{conn: conn, running: &s.running, bound: uint64(s.config.QueueKiB) << 10, slow: &s.slow, last: m.hangUp}
+	if conn != nil {
+		m.out.raw = rawConn(conn)
 	}
 	m.alive()
 	return m
@@ -90,185 +96,47 @@ func newMember(s *Server, conn net.Conn, key streamkey.Key, r *http.Request) *me
 
 func (m *member) alive() { m.heard.Store(time.Now().UnixNano()) }
 
-// send queues a frame and sees that somebody writes it. It never waits: a
-// member for whom too much waits is closed as slow and gets nothing more.
-func (m *member) send(frame []byte) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.closing {
-		return
-	}
-	// One frame always fits, or a bound below its size would end everybody.
-	if m.waiting > 0 && m.waiting+len(frame) > m.server.config.QueueKiB<<10 {
-		m.server.slow.Add(1)
-		m.closeLocked(CloseSlow)
-		return
-	}
-	m.enqueue(frame)
-}
-
-func (m *member) enqueue(frame []byte) {
-	m.queue = append(m.queue, frame)
-	m.waiting += len(frame)
-	if !m.writing {
-		m.writing = true
-		// running cannot be at zero: whoever calls is counted in it, or is in
-		// a room's lock with m not yet out of the room.
-		m.server.running.Add(1)
-		go m.write()
-	}
-}
-
-// close makes a close frame the last that m gets. What waits for it is
-// dropped. Only the first close counts.
+// close makes code the last that the peer hears.
 func (m *member) close(code CloseCode) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.closeLocked(code)
-}
-
-func (m *member) closeLocked(code CloseCode) {
-	if m.closing {
-		return
-	}
-	m.closing, m.code = true, code
-	for _, f := range m.queue {
-		m.waiting -= len(f)
-	}
-	m.queue = nil
-	if m.undecide != nil {
-		m.undecide()
-	}
-	// A writer that is stuck gets this much longer, and the peer for its
-	// answer too.
-	m.conn.SetDeadline(time.Now().Add(closeGrace))
-	m.enqueue(code.frame())
+	m.out.close(code)
+	m.stopDeciding()
 }
 
 // cut closes the connection at once.
 func (m *member) cut() {
+	m.out.cut()
+	m.stopDeciding()
+}
+
+func (m *member) stopDeciding() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.closing, m.queue = true, nil
 	if m.undecide != nil {
 		m.undecide()
 	}
-	m.conn.Close()
-}
-
-func (m *member) isClosing() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.closing
 }
 
 // expel closes m and counts why, unless it is being closed already.
-func (m *member) expel(why refusal, code CloseCode) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if !m.closing {
+func (m *member) expel(why string, code CloseCode) {
+	if !m.out.isClosing() {
 		m.server.refused[why].Add(1)
-		m.closeLocked(code)
+		m.close(code)
 	}
-}
-
-// write writes what is queued until nothing is.
-func (m *member) write() {
-	defer m.server.running.Done()
-	for {
-		batch := m.next()
-		if batch == nil {
-			return
-		}
-		size := 0
-		for _, f := range batch {
-			size += len(f)
-		}
-		if err := writeAll(m.conn, batch); err != nil {
-			m.lost(err)
-		}
-		m.mu.Lock()
-		m.waiting -= size
-		m.mu.Unlock()
-	}
-}
-
-// next takes frames off the queue, up to writeAtOnce bytes. If there are none
-// the writer is over, and nil is returned.
-func (m *member) next() [][]byte {
-	m.mu.Lock()
-	n, size := 0, 0
-	for n < len(m.queue) && (n == 0 || size+len(m.queue[n]) <= writeAtOnce) {
-		size += len(m.queue[n])
-		n++
-	}
-	if n == 0 {
-		m.writing = false
-		last := m.readDone
-		m.mu.Unlock()
-		if last {
-			m.hangUp()
-		}
-		return nil
-	}
-	batch := m.queue[:n:n]
-	if m.queue = m.queue[n:]; len(m.queue) == 0 {
-		m.queue = nil
-	}
-	if !m.closing {
-		m.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
-	}
-	m.mu.Unlock()
-	return batch
-}
-
-// writeAll writes whole frames by one system call where the connection can.
-func writeAll(conn net.Conn, frames [][]byte) error {
-	if _, ok := conn.(*net.TCPConn); ok && len(frames) > 1 {
-		buffers := net.Buffers(slices.Clone(frames)) // WriteTo uses it up
-		_, err := buffers.WriteTo(conn)
-		return err
-	}
-	b := frames[0]
-	if len(frames) > 1 {
-		b = slices.Concat(frames...) // one TLS record instead of many
-	}
-	_, err := conn.Write(b)
-	return err
-}
-
-// lost ends a connection that does not take what is written. It is too late
-// for a close code: part of a frame may have gone out.
-func (m *member) lost(err error) {
-	m.mu.Lock()
-	if !m.closing && errors.Is(err, os.ErrDeadlineExceeded) {
-		m.server.slow.Add(1)
-		m.code = CloseSlow
-	}
-	m.mu.Unlock()
-	m.cut()
 }
 
 // serve reads until the connection ends, and cleans up.
 func (m *member) serve() {
 	defer m.server.running.Done()
-	err := m.readFrames()
-	if m.room != nil {
-		m.server.leave(m)
+	err := m.read()
+	if r := m.room.Load(); r != nil {
+		r.leave(m, time.Now())
 	}
-	m.mu.Lock()
-	m.closing, m.readDone = true, true
-	last := !m.writing
-	code := m.code
-	m.mu.Unlock()
-	if last {
-		m.hangUp()
-	}
+	code := m.out.endReading()
 	level := slog.LevelInfo // we ended it, and why is worth a line
 	if code == 0 || code == CloseGoingAway {
 		level = slog.LevelDebug
 	}
-	m.server.log.Log(context.Background(), level, "chat connection ended", "stream", m.key, "remote", m.remote, "joined", m.joined.Load(),
+	m.server.log.Log(context.Background(), level, "chat connection ended", "stream", m.key, "remote", m.remote, "joined", m.room.Load() != nil,
 		"lasted", time.Since(m.born).Round(time.Millisecond), "code", int(code), "err", err)
 }
 
@@ -277,23 +145,160 @@ func (m *member) serve() {
 // that is closed with bytes unread is reset, and a close code on its way to
 // the peer is lost with it.
 func (m *member) hangUp() {
-	if c, ok := m.conn.(interface{ CloseWrite() error }); ok && c.CloseWrite() == nil {
-		m.conn.SetReadDeadline(time.Now().Add(closeGrace))
-		io.Copy(io.Discard, io.LimitReader(m.conn, 1<<20))
+	conn := m.out.conn
+	if c, ok := conn.(interface{ CloseWrite() error }); ok && c.CloseWrite() == nil {
+		conn.SetReadDeadline(time.Now().Add(closeGrace))
+		io.Copy(io.Discard, io.LimitReader(conn, 1<<20))
 	}
-	m.conn.Close()
+	conn.Close()
 	m.server.dismiss(m)
 }
 
-// lookAfter closes a member that is silent or does not join, and pings it.
-func (m *member) lookAfter(now time.Time) {
+// read reads until the connection ends and obeys what comes. The error says
+// why it ended.
+func (m *member) read() (err error) {
+	defer func() {
+		// A mistake of ours must not end everybody's connection.
+		if p := recover(); p != nil {
+			err = fmt.Errorf("obey a chat command: %v", p)
+			m.server.log.Error("chat connection failed", "stream", m.key, "err", err, "stack", string(debug.Stack()))
+			m.close(CloseInternal)
+		}
+	}()
+	if m.out.raw == nil {
+		buf := make([]byte, 512)
+		for {
+			n, err := m.out.conn.Read(buf)
+			if err == nil {
+				err = m.received(buf[:n])
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	reader := newSocketReader(m.out.raw)
+	for {
+		buf, n, err := reader.read()
+		if err != nil {
+			return err
+		}
+		err = m.received(buf[:n])
+		readBuffers.Put(buf)
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// received takes what was read.
+func (m *member) received(b []byte) error {
+	m.alive()
+	code, err := m.inbox.read(b, m.server.config.MaxFrameKiB<<10, m)
+	switch code {
+	case 0:
+		return err
+	case CloseTooBig:
+		if !m.out.isClosing() {
+			m.server.oversize.Add(1)
+			m.close(code)
+		}
+	default:
+		m.expel("bad_frame", code)
+	}
+	return errEnded
+}
+
+// visitControl implements visitor.
+func (m *member) visitControl(opcode byte, payload []byte) error {
+	switch opcode {
+	case opPing: // RFC 6455, 5.5.2, but within its rate
+		if m.mayAct(time.Now()) == 0 {
+			m.out.send(appendFrame(nil, opPong, payload))
+		} else if m.strike() {
+			m.expel("flood", CloseFlood)
+		}
+	case opClose:
+		code, ok := closeCodeOf(payload)
+		if !ok {
+			m.expel("bad_frame", CloseProtocol)
+		}
+		m.close(code) // as it asks (5.5.1), unless it was we who asked
+		return errEnded
+	}
+	return nil
+}
+
+// closeCodeOf reads a close frame (RFC 6455, 5.5.1 and 7.4); the code is 0 if it
+// has none.
+func closeCodeOf(payload []byte) (CloseCode, bool) {
+	if len(payload) == 0 {
+		return 0, true
+	}
+	if len(payload) < 2 || !utf8.Valid(payload[2:]) {
+		return 0, false
+	}
+	code := CloseCode(binary.BigEndian.Uint16(payload))
 	switch {
-	case now.Sub(time.Unix(0, m.heard.Load())) >= silence:
-		m.expel(refusedSilent, CloseSilent)
-	case now.Sub(m.born) >= joinTimeout && !m.joined.Load():
-		m.expel(refusedNoJoin, CloseNoJoin)
+	case code < 1000, code >= 1004 && code <= 1006, code > 1014 && code < 3000, code >= 5000:
+		return 0, false
+	}
+	return code, true
+}
+
+// visitMessage implements visitor.
+func (m *member) visitMessage(text bool, payload []byte) error {
+	if m.out.isClosing() {
+		return nil
+	}
+	if !text {
+		m.expel("bad_frame", CloseBadFrame)
+		return nil
+	}
+	id, err := m.obey(payload)
+	var refusal *Refusal
+	if errors.As(err, &refusal) {
+		m.refuse(id, refusal)
+	}
+	return nil
+}
+
+// refuse tells a member what was wrong with its command, or closes one that
+// goes on regardless.
+func (m *member) refuse(id string, r *Refusal) {
+	m.server.refused[string(r.Code)].Add(1)
+	if m.strike() {
+		m.expel("flood", CloseFlood)
+		return
+	}
+	m.out.send(textFrame(r.event(id)))
+}
+
+// strike counts a refusal and reports whether it is one too many.
+func (m *member) strike() bool { return m.strikes.take(time.Now(), 1, 1, maxStrikes) > 0 }
+
+// mayAct returns 0 if m may send a command now, or after how long it may.
+func (m *member) mayAct(now time.Time) time.Duration {
+	rate, burst := float32(m.server.config.Rate), float32(m.server.config.Burst)
+	if m.role.Moderates() {
+		rate, burst = rate*10, burst*10
+	}
+	return m.pace.take(now, 1, rate, burst)
+}
+
+// lookAfter closes a member that is silent, does not join or has no grant any
+// more, and pings it.
+func (m *member) lookAfter(now time.Time) {
+	joined := m.room.Load() != nil
+	switch {
+	case !m.readsOnly && now.UnixNano()-m.heard.Load() >= int64(silence):
+		m.expel("silent", CloseSilent)
+	case !joined && now.Sub(m.born) >= joinTimeout:
+		m.expel("no_join", CloseNoJoin)
+	case joined && !m.expires.IsZero() && !now.Before(m.expires):
+		m.expel("expired", CloseExpired)
 	case !now.Before(m.nextPing):
 		m.nextPing = now.Add(pingEvery)
-		m.send(pingFrame)
+		m.out.send(pingFrame)
 	}
 }

@@ -1,7 +1,6 @@
 package chatws
 
 import (
-	"log/slog"
 	"net/http/httptest"
 	"strings"
 	"sync"
@@ -15,9 +14,9 @@ import (
 // members hear of changes only, and the last they hear is true.
 func TestLiveStateIsRightAtLast(t *testing.T) {
 	s := newStage(t)
-	k, _ := streamkey.Parse("live/x")
+	k := mustKey(t, "live/x")
 	c, w := s.join(t, "live/x", "a")
-	told := *w.Live
+	told := w.Live
 	for round := range 20 {
 		var wg sync.WaitGroup
 		for i := range 8 {
@@ -33,12 +32,12 @@ func TestLiveStateIsRightAtLast(t *testing.T) {
 		c.send(`{"type":"say","text":"now"}`)
 		for done := false; !done; {
 			switch e := <-c.events; e.Type {
-			case EventLive:
-				if *e.Live == told {
+			case "live", "ended":
+				if (e.Type == "live") == told {
 					t.Fatalf("told %v twice", told)
 				}
-				told = *e.Live
-			case EventMessage:
+				told = e.Type == "live"
+			case "message":
 				done = true
 			}
 		}
@@ -58,7 +57,7 @@ func TestSequenceHasNoGap(t *testing.T) {
 			for range 10 {
 				other, _ := s.join(t, "live/x", "other")
 				other.send(`{"type":"say","text":"hi"}`)
-				if e := other.next(EventMessage); e.Text == "" {
+				if e := other.next("message"); e.Text == "" {
 					t.Error(e)
 				}
 				other.conn.WriteClose(1000, nil)
@@ -68,14 +67,15 @@ func TestSequenceHasNoGap(t *testing.T) {
 	wg.Wait()
 	waitUntil(t, func() bool { return s.Rooms()[0].Online == 1 })
 	c.send(`{"type":"say","text":"end"}`)
-	for last, ids := w.Seq, map[string]bool{}; ; last++ {
+	for last, ids := w.Offset, map[string]bool{}; ; {
 		e := <-c.events
-		if e.Seq != last+1 {
-			t.Fatalf("event %d follows %d", e.Seq, last)
-		}
-		if e.Type != EventMessage {
+		if e.Offset == 0 {
 			continue
 		}
+		if e.Offset != last+1 {
+			t.Fatalf("event %d follows %d", e.Offset, last)
+		}
+		last = e.Offset
 		if ids[e.ID] || e.ID == "" {
 			t.Fatalf("the name %q again", e.ID)
 		}
@@ -91,7 +91,7 @@ func TestAMessageLargerThanTheQueue(t *testing.T) {
 	a, _ := s.join(t, "live/x", "a")
 	text := strings.Repeat("x", 9000)
 	a.send(`{"type":"say","text":"` + text + `"}`)
-	if e := a.next(EventMessage); e.Text != text {
+	if e := a.next("message"); e.Text != text {
 		t.Errorf("%.20q", e.Text)
 	}
 }
@@ -109,10 +109,10 @@ func TestOneWhoComesAndGoesFloodsNobody(t *testing.T) {
 	c.send(`{"type":"say","text":"end"}`)
 	notices := 0
 	for e := range c.events {
-		if e.Type == EventMessage {
+		if e.Type == "message" {
 			break
 		}
-		if e.Type == EventJoined || e.Type == EventLeft {
+		if e.Type == "joined" || e.Type == "left" {
 			notices++
 		}
 	}
@@ -124,7 +124,7 @@ func TestOneWhoComesAndGoesFloodsNobody(t *testing.T) {
 // brokenStreams fails in our own code.
 type brokenStreams struct{ liveSet }
 
-func (b *brokenStreams) Live(k streamkey.Key) (time.Duration, bool) {
+func (b *brokenStreams) Live(k streamkey.Key) (Clock, bool) {
 	if k.Name() == "broken" {
 		panic("broken")
 	}
@@ -132,7 +132,7 @@ func (b *brokenStreams) Live(k streamkey.Key) (time.Duration, bool) {
 }
 
 func TestOurOwnMistakeEndsOneConnection(t *testing.T) {
-	s := New(DefaultConfig(), authorizer{}, &brokenStreams{}, slog.New(slog.DiscardHandler))
+	s := newServer(t, DefaultConfig(), authorizer{}, &brokenStreams{}, NewMemoryStore())
 	h := httptest.NewServer(s)
 	defer h.Close()
 	defer s.Shutdown(t.Context())
@@ -140,9 +140,9 @@ func TestOurOwnMistakeEndsOneConnection(t *testing.T) {
 	well, _ := stage.join(t, "live/x", "a")
 	bad := stage.connect(t, "live/broken/chat")
 	bad.send(`{"type":"join"}`)
-	if code := bad.closeCode(); code != uint16(CloseInternal) {
+	if code := bad.closeCode(); code != CloseCode(CloseInternal) {
 		t.Errorf("closed with %d", code)
 	}
 	well.send(`{"type":"ping"}`)
-	well.next(EventPong)
+	well.next("pong")
 }

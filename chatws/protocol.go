@@ -3,184 +3,204 @@ package chatws
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
-	"strings"
-	"unicode"
-	"unicode/utf8"
+
+	"github.com/miju-live/miju/auth"
 )
+
+// The protocol: docs/chat.md. The exported types of the protocol files are
+// its single source; the TypeScript types of the client library are made of
+// them by go generate, comments included.
+
+//go:generate go test -run TestTypeScript -update .
+
+// Subprotocol is what WebSocket clients offer (RFC 6455, 1.9).
+const Subprotocol = "miju.chat.v1"
 
 // ProtocolVersion is what welcome says. New kinds of events and new members of
 // objects do not raise it: clients ignore what they do not know.
 const ProtocolVersion = 1
 
-// MaxName is the longest name, in characters.
-const MaxName = 32
-
-// Command is what a client sends: one JSON object in a text frame.
-type Command struct {
-	// Type is "join", "say" or "ping".
-	Type string `json:"type"`
-	// Name is the name to join with; empty asks for a guest's.
-	Name string `json:"name,omitempty"`
-	// Text is what to say.
-	Text string `json:"text,omitempty"`
-}
-
-// Event is what the server sends: one JSON object in a text frame.
-type Event struct {
-	// Type is one of the Event… constants.
-	Type string `json:"type"`
-	// Seq numbers the events of a room that every member gets, from 1.
-	Seq uint64 `json:"seq,omitempty"`
-	// Version is ProtocolVersion, in welcome only.
-	Version int `json:"version,omitempty"`
-	// ID is the receiver's own in welcome. That of a message or announcement
-	// is never given twice.
-	ID string `json:"id,omitempty"`
-	// Name is the receiver's own, in welcome only.
-	Name string `json:"name,omitempty"`
-	// From is who speaks, joined or left.
-	From *Author `json:"from,omitempty"`
-	Text string  `json:"text,omitempty"`
-	// At is wall-clock time in Unix milliseconds.
-	At int64 `json:"at,omitempty"`
-	// MediaTime is the stream's time in milliseconds at that moment, if it is live.
-	MediaTime *int64 `json:"mediaTime,omitempty"`
-	// Online is how many members the room has.
-	Online int `json:"online,omitempty"`
-	// Live is whether the stream is live, in welcome and live.
-	Live *bool `json:"live,omitempty"`
-	// Code and Message say what was wrong with a command.
-	Code    string `json:"code,omitempty"`
-	Message string `json:"message,omitempty"`
-	// RetryAfter is after how many milliseconds to send again, of the error
-	// "rate".
-	RetryAfter int64 `json:"retryAfter,omitempty"`
-}
-
-// Author is a member as others see it.
-type Author struct {
-	ID   string `json:"id"`
-	Name string `json:"name"`
-}
-
-// The types of events.
 const (
-	EventWelcome      = "welcome"
-	EventMessage      = "message"
-	EventJoined       = "joined"
-	EventLeft         = "left"
-	EventOnline       = "online"
-	EventLive         = "live"
-	EventAnnouncement = "announcement"
-	EventError        = "error"
-	EventPong         = "pong"
+	// MaxName is the longest name, in characters.
+	MaxName = 32
+	// MaxCommandID is the longest id of a command, in bytes.
+	MaxCommandID = 64
+	// MinGuest and MaxGuest bound a guest's secret, in bytes.
+	MinGuest, MaxGuest = 16, 128
+	// MaxReason is the longest reason of a mute or ban, in characters.
+	MaxReason = 200
+	// MaxReactCount is how many reactions one command may send.
+	MaxReactCount = 20
+	// maxUserID bounds the ids of users that are taken from commands, in bytes.
+	maxUserID = 120
+	// maxDuration bounds durations in commands: a hundred years, in milliseconds.
+	maxDuration = 100 * 365 * 24 * 3600 * 1000
+	// maxSlow is the longest time between messages in slow mode, in milliseconds.
+	maxSlow = 24 * 3600 * 1000
 )
 
-// Errors that an error event reports by a word for programs.
-var (
-	errBadCommand = errors.New("bad_command")
-	errBadName    = errors.New("bad_name")
-	errBadText    = errors.New("bad_text")
-	errRate       = errors.New("rate")
+// Position is where in a room's events somebody is.
+type Position struct {
+	// Epoch counts starts of the server. Each is higher than all before.
+	Epoch int64 `json:"epoch"`
+	// Offset numbers the events of a room within an epoch, from 1.
+	Offset uint64 `json:"offset"`
+}
+
+// before reports whether p is an earlier position than q.
+func (p Position) before(q Position) bool {
+	return p.Epoch < q.Epoch || p.Epoch == q.Epoch && p.Offset < q.Offset
+}
+
+// User is somebody as others see them.
+type User struct {
+	// ID stays the same over connections; a guest's begins with ~.
+	ID string `json:"id"`
+	// Name is what to show.
+	Name string `json:"name"`
+	// Role is left out for members.
+	Role auth.Role `json:"role,omitempty"`
+}
+
+// Stamp is on every event that happens to the room once and for all.
+type Stamp struct {
+	// Offset is the event's number in its epoch.
+	Offset uint64 `json:"offset"`
+	// At is wall-clock time in Unix milliseconds.
+	At int64 `json:"at"`
+	// MediaTime is the stream's time that the event belongs to, in
+	// milliseconds; left out if the stream is not live.
+	MediaTime *int64 `json:"mediaTime,omitempty"`
+}
+
+// Settings are what moderators set of a room.
+type Settings struct {
+	// Slow is the least time between two messages of a user, in milliseconds;
+	// 0 is off.
+	Slow int64 `json:"slow"`
+	// MembersOnly keeps guests from writing.
+	MembersOnly bool `json:"membersOnly"`
+	// Links says who may post links.
+	Links Links `json:"links"`
+}
+
+// Links says who may post links.
+type Links string
+
+// Who may post links.
+const (
+	LinksAll        Links = "all"
+	LinksMembers    Links = "members"
+	LinksModerators Links = "moderators"
 )
 
-// commandErrors has each of them by the reason that metrics count it under.
-var commandErrors = map[refusal]error{
-	refusedCommand: errBadCommand, refusedName: errBadName, refusedText: errBadText, refusedRate: errRate,
+func (l Links) valid() bool { return l == LinksAll || l == LinksMembers || l == LinksModerators }
+
+// Limits are what the server allows.
+type Limits struct {
+	// Text is the longest message, in characters.
+	Text int `json:"text"`
+	// Delay is how far a message's media time may be behind the live edge, and
+	// for how long to hold a message at most, in milliseconds.
+	Delay int64 `json:"delay"`
+	// History is the most messages that a join may ask for.
+	History int `json:"history"`
+	// Reactions are the emoji that may be sent.
+	Reactions []string `json:"reactions"`
 }
 
-// parseCommand reads a command. The frame's size is bounded by the reader.
-// Errors wrap one of the words above.
-func parseCommand(frame []byte) (Command, error) {
-	var c Command
-	if err := json.Unmarshal(frame, &c); err != nil {
-		return Command{}, fmt.Errorf("%w: it must be one JSON object", errBadCommand)
-	}
-	switch c.Type {
-	case "join", "say", "ping":
-		return c, nil
-	}
-	return Command{}, fmt.Errorf("%w: the type %.20q is unknown", errBadCommand, c.Type)
+// Mapping turns media time into wall-clock time: from Media on a picture's
+// wall-clock time is Wall plus its media time less Media.
+type Mapping struct {
+	// Broadcast names the time that Media is of: a new one begins when the
+	// stream begins anew.
+	Broadcast int64 `json:"broadcast"`
+	// Media is in milliseconds of the stream's time.
+	Media int64 `json:"media"`
+	// Wall is in Unix milliseconds.
+	Wall int64 `json:"wall"`
 }
 
-// cleanName trims a name and checks it: characters that can be seen only, so
-// that nobody can turn the writing direction around, hide, or look like
-// somebody else by what does not show.
-func cleanName(s string) (string, error) {
-	s = strings.TrimSpace(s)
-	if !utf8.ValidString(s) || utf8.RuneCountInString(s) > MaxName {
-		return "", fmt.Errorf("%w: a name has %d characters at most", errBadName, MaxName)
+// SanctionKind is what a sanction does.
+type SanctionKind string
+
+// The kinds of sanctions.
+const (
+	SanctionMute SanctionKind = "mute"
+	SanctionBan  SanctionKind = "ban"
+)
+
+// ErrorCode says what was wrong with a command, by a word for programs.
+type ErrorCode string
+
+// The error codes.
+const (
+	CodeBadCommand     ErrorCode = "bad_command"
+	CodeUnknownCommand ErrorCode = "unknown_command"
+	CodeNotJoined      ErrorCode = "not_joined"
+	CodeJoined         ErrorCode = "joined"
+	CodeBadName        ErrorCode = "bad_name"
+	CodeBadText        ErrorCode = "bad_text"
+	CodeBadValue       ErrorCode = "bad_value"
+	CodeRate           ErrorCode = "rate"
+	CodeSlow           ErrorCode = "slow"
+	CodeBusy           ErrorCode = "busy"
+	CodeMuted          ErrorCode = "muted"
+	CodeMembersOnly    ErrorCode = "members_only"
+	CodeReadOnly       ErrorCode = "read_only"
+	CodeForbidden      ErrorCode = "forbidden"
+	CodeFiltered       ErrorCode = "filtered"
+	CodeRefused        ErrorCode = "refused"
+	CodeUnavailable    ErrorCode = "unavailable"
+	CodeNotFound       ErrorCode = "not_found"
+	CodeInternal       ErrorCode = "internal"
+)
+
+// errorCodes are all, for the figures by reason.
+var errorCodes = []ErrorCode{
+	CodeBadCommand, CodeUnknownCommand, CodeNotJoined, CodeJoined, CodeBadName, CodeBadText, CodeBadValue, CodeRate, CodeSlow, CodeBusy,
+	CodeMuted, CodeMembersOnly, CodeReadOnly, CodeForbidden, CodeFiltered, CodeRefused, CodeUnavailable, CodeNotFound, CodeInternal,
+}
+
+// encode makes the JSON of an event, its type first.
+func encode(e Event) []byte {
+	b, err := json.Marshal(e)
+	if err != nil { // events hold nothing that cannot be marshalled but a payload, which was JSON
+		b, e = []byte(`{"code":"internal","message":"an event was lost"}`), &Error{}
 	}
-	seen := s == ""
-	for _, r := range s {
-		switch {
-		case r == '\u200d', unicode.Is(unicode.M, r): // within emoji and many scripts, but nothing alone
-		case !unicode.IsPrint(r), strings.ContainsRune(blanks, r):
-			return "", fmt.Errorf("%w: a name holds printable characters only", errBadName)
-		default:
-			seen = true
+	head := `{"type":"` + e.kind() + `"`
+	out := make([]byte, 0, len(head)+len(b))
+	out = append(out, head...)
+	if len(b) > 2 {
+		out = append(out, ',')
+	}
+	return append(out, b[1:]...)
+}
+
+// decodeCommand reads a command and returns its id too, if that can be told
+// of a broken one. The frame's size is bounded by who read it. Errors are
+// *Refusal.
+func decodeCommand(frame []byte) (c Command, id string, err error) {
+	var head struct {
+		Type string `json:"type"`
+		ID   string `json:"id"`
+	}
+	if err := json.Unmarshal(frame, &head); err != nil {
+		var wrong *json.UnmarshalTypeError
+		if errors.As(err, &wrong) && wrong.Field != "id" && len(head.ID) <= MaxCommandID {
+			id = head.ID
 		}
+		return nil, id, refuse(CodeBadCommand, "it must be one JSON object with a type and an id of text")
 	}
-	if !seen {
-		return "", fmt.Errorf("%w: nothing of this name can be seen", errBadName)
+	if len(head.ID) > MaxCommandID {
+		return nil, "", refuse(CodeBadCommand, "an id has %d bytes at most", MaxCommandID)
 	}
-	return s, nil
-}
-
-// blanks are letters and symbols of Unicode that show nothing.
-const blanks = "\u115f\u1160\u2800\u3164\uffa0"
-
-// visible reports whether r leaves a trace where it stands alone.
-func visible(r rune) bool {
-	return unicode.IsPrint(r) && r != ' ' && !unicode.Is(unicode.M, r) && !strings.ContainsRune(blanks, r)
-}
-
-// maxLines bounds a message's lines: each takes one of every viewer's window.
-const maxLines = 10
-
-// lineBreaks turns what breaks a line into a line feed, and a tab into a space.
-var lineBreaks = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\u2028", "\n", "\u2029", "\n", "\t", " ")
-
-// cleanText trims a message and checks it.
-func cleanText(s string, longest int) (string, error) {
-	s = strings.TrimSpace(lineBreaks.Replace(s))
-	switch n := utf8.RuneCountInString(s); {
-	case !utf8.ValidString(s):
-		return "", fmt.Errorf("%w: the text is not UTF-8", errBadText)
-	case !strings.ContainsFunc(s, visible):
-		return "", fmt.Errorf("%w: there is no text", errBadText)
-	case n > longest:
-		return "", fmt.Errorf("%w: the text has %d characters, %d are allowed", errBadText, n, longest)
-	case strings.Count(s, "\n") >= maxLines:
-		return "", fmt.Errorf("%w: the text has more than %d lines", errBadText, maxLines)
+	c = newCommand(head.Type)
+	if c == nil {
+		return nil, head.ID, refuse(CodeUnknownCommand, "the type %.20q is unknown", head.Type)
 	}
-	for _, r := range s {
-		if unicode.IsControl(r) && r != '\n' {
-			return "", fmt.Errorf("%w: the text holds a control character", errBadText)
-		}
+	if err := json.Unmarshal(frame, c); err != nil {
+		return nil, head.ID, refuse(CodeBadCommand, "a member of %s is of a wrong kind", head.Type)
 	}
-	return s, nil
-}
-
-// frame makes the WebSocket text frame of an event (RFC 6455, 5.2), which all
-// who get it share.
-func (e *Event) frame() []byte {
-	payload, err := json.Marshal(e)
-	if err != nil { // an Event holds nothing that cannot be marshalled
-		payload = []byte(`{"type":"error","code":"internal"}`)
-	}
-	return appendFrame(make([]byte, 0, len(payload)+10), opText, payload)
-}
-
-// errorEvent reports what was wrong with a command.
-func errorEvent(err error) *Event {
-	code, message := "internal", err.Error()
-	for _, known := range commandErrors {
-		if errors.Is(err, known) {
-			code = known.Error()
-			message = strings.TrimPrefix(message, code+": ")
-		}
-	}
-	return &Event{Type: EventError, Code: code, Message: message}
+	return c, head.ID, nil
 }

@@ -1,179 +1,297 @@
 package chatws
 
 import (
-	"crypto/rand"
+	"context"
+	"encoding/json"
 	"errors"
+	"slices"
 	"strconv"
-	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
-
-	"golang.org/x/time/rate"
 
 	"github.com/miju-live/miju/streamkey"
 )
 
-const (
-	// maxNotices is up to how many members a room tells of each that joins or
-	// leaves. In a larger one only the count is told, by the next sweep: with
-	// n members coming and going each notice costs n frames.
-	maxNotices = 100
-	// noticesPerSecond is how many it tells at most, in case the same few
-	// come and go all the time.
-	noticesPerSecond = 20
-)
+// loadTimeout is how long the store may take to say what it has of a room.
+const loadTimeout = 5 * time.Second
 
 var (
 	errFull    = errors.New("the room is full")
+	errCrowded = errors.New("the room has all the sockets that it may")
+	errBanned  = errors.New("you are banned")
 	errRemoved = errors.New("the room is gone")
 )
 
-// room is the chat of one key. Everything that all members get is said under
-// its lock, which is its order. Saying it waits for nobody.
+// room is the chat of one key. Everything that happens in it happens under
+// its lock, which is its order, and waits for nobody.
 type room struct {
 	server *Server
 	key    streamkey.Key
-	// epoch makes the names of this room's messages its own.
-	epoch string
+	name   string
 
-	removed atomic.Bool // set under mu when the last member has left
-	recount atomic.Bool // the count changed and was not told
-
+	// loaded is closed when what the store has of the room is there.
+	loaded  chan struct{}
 	mu      sync.Mutex
-	members []*member // each knows its slot
-	seq     uint64
-	live    bool // what was told last
-	notices *rate.Limiter
+	removed bool      // nobody may join any more
+	idle    time.Time // when a member left last
+
+	offset uint64
+	log    eventLog
+	sent   sentLog
+	out    outlet
+	pace   bucket // of messages
+
+	presence presence
+	settings Settings
+	pinned   json.RawMessage
+	pinnedID string
+	clock    Clock // what was told last; Broadcast is 0 if it is not live
+	totals   map[string]uint64
+	sums     reactionSums
+	slowed   map[string]time.Time // when users spoke last, in slow mode
+	chunks   *chunks              // nil while nobody asks for them
 }
 
-func newRoom(s *Server, key streamkey.Key) *room {
-	return &room{
-		server: s, key: key, epoch: strings.ToLower(rand.Text()[:12]),
-		notices: rate.NewLimiter(noticesPerSecond, noticesPerSecond),
+func newRoom(s *Server, key streamkey.Key, now time.Time) *room {
+	r := &room{server: s, key: key, name: key.String(), loaded: make(chan struct{}), idle: now}
+	r.log = eventLog{most: s.config.Log, mostBytes: min(s.config.LogKiB, s.config.QueueKiB/2) << 10, floor: Position{Epoch: s.epoch}}
+	r.settings.Links = LinksAll
+	r.out.init(&s.pumps, s.config.Batch, func() []*shard {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.out.release()
+	})
+	r.presence.users = map[string]*user{}
+	return r
+}
+
+// kept is a room's settings as the store has them.
+type kept struct {
+	Settings Settings        `json:"settings"`
+	Pinned   json.RawMessage `json:"pinned,omitempty"`
+	PinnedID string          `json:"pinnedId,omitempty"`
+}
+
+// load takes over what the store has of the room. Nobody else uses it before.
+func (r *room) load() {
+	defer close(r.loaded)
+	ctx, cancel := context.WithTimeout(context.Background(), loadTimeout)
+	defer cancel()
+	s := r.server
+	settings, err := s.store.Settings(ctx, r.name)
+	var k kept
+	if err == nil && settings != nil {
+		err = json.Unmarshal(settings, &k)
+	}
+	if err == nil && k.Settings.Links.valid() {
+		r.settings, r.pinned, r.pinnedID = k.Settings, k.Pinned, k.PinnedID
+	}
+	events, err2 := s.store.History(ctx, r.name, min(s.config.Log, maxSent))
+	for i, e := range events {
+		if i == 0 { // what was before is not known
+			r.log.floor = Position{Epoch: e.Epoch, Offset: e.Offset - 1}
+		}
+		r.log.append(entry{Position: e.Position, json: e.Body, id: e.ID, user: e.User, shown: isShown(e.Type)})
+	}
+	sent, err3 := s.store.Sent(ctx, r.name, maxSent)
+	for i := len(sent) - 1; i >= 0; i-- {
+		r.sent.add(sentKey{sent[i].User, sent[i].ClientID}, &sentMessage{id: sent[i].ID, position: sent[i].Position, kept: true, done: true}, time.Now())
+	}
+	if err := errors.Join(err, err2, err3); err != nil {
+		s.log.Error("cannot load a chat room, it begins empty", "stream", r.key, "err", err)
 	}
 }
 
-func (r *room) online() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return len(r.members)
+// isLoaded reports whether load is over.
+func (r *room) isLoaded() bool {
+	select {
+	case <-r.loaded:
+		return true
+	default:
+		return false
+	}
 }
 
-// join puts m in and welcomes it. The error is errFull or errRemoved.
-func (r *room) join(m *member) error {
+// keepSettings has the store keep the settings.
+func (r *room) keepSettings() {
+	b, err := json.Marshal(kept{r.settings, r.pinned, r.pinnedID})
+	if err != nil {
+		r.server.log.Error("cannot keep the settings of a chat room", "stream", r.key, "err", err)
+		return
+	}
+	r.server.store.PutSettings(r.name, b)
+}
+
+// position is that of the newest event.
+func (r *room) position() Position { return Position{r.server.epoch, r.offset} }
+
+// fact says of an event what members need not know.
+type fact struct {
+	id, clientID, user, address string
+	exportOnly                  bool
+	done                        func(error)
+}
+
+// isShown reports whether events of a type belong to the history.
+func isShown(kind string) bool {
+	return kind == "message" || kind == "announcement" || kind == "system"
+}
+
+// publish numbers an event, stamps it, keeps it and has everybody get it.
+func (r *room) publish(e stamped, media *int64, f fact, now time.Time) {
+	r.offset++
+	wall := r.server.wall()
+	s := e.stamp()
+	s.Offset, s.At, s.MediaTime = r.offset, wall.UnixMilli(), media
+	b := encode(e)
+	r.log.append(entry{Position: r.position(), json: b, id: f.id, user: f.user, shown: isShown(e.kind())})
+	r.emit(b, now)
+	at := int64(-1)
+	if media != nil {
+		at = *media
+	}
+	r.server.store.Append(StoredEvent{
+		Room: r.name, Position: r.position(), Broadcast: r.clock.Broadcast, ID: f.id, ClientID: f.clientID, Type: e.kind(),
+		User: f.user, Address: f.address, At: wall, MediaTime: at, Body: b, ExportOnly: f.exportOnly,
+	}, f.done)
+}
+
+// tell has everybody get an event of the moment.
+func (r *room) tell(e Event, now time.Time) {
+	if r.heard() {
+		r.emit(encode(e), now)
+	}
+}
+
+// heard reports whether anybody gets what is emitted now.
+func (r *room) heard() bool { return r.out.members > 0 || r.chunks != nil }
+
+// emit has everybody get an event's JSON.
+func (r *room) emit(b []byte, now time.Time) {
+	r.out.emit(b, now)
+	r.server.delivered.Add(uint64(r.out.members))
+	if r.chunks != nil {
+		r.chunks.advance(r.server.chunkNumber(now))
+		r.chunks.add(b, r.position())
+	}
+}
+
+// newID names what is published next.
+func (r *room) newID() string {
+	return strconv.FormatInt(r.server.epoch, 36) + "-" + strconv.FormatUint(r.offset+1, 36)
+}
+
+// join puts m in and queues its welcome and what it missed. The error is one of
+// those above.
+func (r *room) join(m *member, c *Join, id string, now time.Time) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	switch {
-	case r.removed.Load():
+	switch limit := r.server.config.SocketLimit; {
+	case r.removed:
 		return errRemoved
-	case len(r.members) >= r.server.config.MaxMembers:
+	case r.out.members >= r.server.config.MaxMembers:
 		return errFull
+	case limit > 0 && r.out.members >= limit && !m.role.Moderates():
+		return errCrowded
 	}
-	mediaTime := r.look()
-	r.tell(EventJoined, m, len(r.members)+1)
-	m.slot = len(r.members)
-	r.members = append(r.members, m)
-	live := r.live
-	m.send((&Event{
-		Type: EventWelcome, Version: ProtocolVersion, ID: m.author.ID, Name: m.author.Name, Seq: r.seq,
-		Online: len(r.members), Live: &live, MediaTime: mediaTime, At: time.Now().UnixMilli(),
-	}).frame())
-	r.server.members.Add(1)
+	edge := r.look(now)
+	r.arrive(m, now)
+	m.room.Store(r)
+	w := &Welcome{ID: id, Version: ProtocolVersion, Position: r.position(), You: m.user.User, State: r.state(edge)}
+	events, gap := r.replay(c)
+	w.Replay, w.Resumed = len(events), c.Resume != nil && gap == ""
+	w.Muted = r.server.sanctions.muted(r.name, m.user.ID, m.address, r.server.wall())
+	// All in one: what waits for a member is bounded, but for one frame.
+	first := textFrame(w)
+	if gap != "" {
+		first = append(first, textFrame(&Gap{gap})...)
+	}
+	m.out.add(appendFrames(first, events))
+	r.out.add(m)
+	r.server.joined.Add(1)
 	return nil
 }
 
-// leave takes m out and reports whether it was the last: then nobody joins
-// this room any more.
-func (r *room) leave(m *member) (last bool) {
+// appendFrames appends the frames of many events.
+func appendFrames(b []byte, events [][]byte) []byte {
+	size := 0
+	for _, e := range events {
+		size += maxHead + len(e)
+	}
+	b = slices.Grow(b, size)
+	for _, e := range events {
+		b = appendFrame(b, opText, e)
+	}
+	return b
+}
+
+// replay returns what a newcomer gets of before, and why it is not what it
+// missed.
+func (r *room) replay(c *Join) ([][]byte, GapReason) {
+	n := r.server.config.History
+	if c.History != nil {
+		n = min(n, max(0, *c.History))
+	}
+	if c.Resume == nil {
+		return r.log.newest(n), ""
+	}
+	if r.position().before(*c.Resume) {
+		return r.log.newest(n), GapUnknown
+	}
+	events, ok := r.log.since(*c.Resume)
+	if !ok {
+		return r.log.newest(n), GapOld
+	}
+	return events, ""
+}
+
+// state says how the room is now; edge is look's.
+func (r *room) state(edge *int64) State {
+	s := State{
+		Users: r.presence.count(), Connections: r.presence.connections, Settings: r.settings, Limits: r.server.limits,
+		Pinned: r.pinned, Live: edge != nil, MediaTime: edge, At: r.server.wall().UnixMilli(),
+	}
+	if edge != nil {
+		m := r.clock.mapping()
+		s.Broadcast, s.Mapping = r.clock.Broadcast, &m
+	}
+	if len(r.totals) > 0 {
+		s.Reactions = make(map[string]uint64, len(r.totals))
+		for k, v := range r.totals {
+			s.Reactions[k] = v
+		}
+	}
+	return s
+}
+
+// leave takes m out.
+func (r *room) leave(m *member, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	end := len(r.members) - 1
-	r.members[m.slot] = r.members[end]
-	r.members[m.slot].slot = m.slot
-	r.members[end] = nil
-	r.members = r.members[:end]
-	if end == 0 {
-		r.removed.Store(true)
-		return true
-	}
-	r.tell(EventLeft, m, end)
-	return false
+	r.out.remove(m)
+	r.depart(m, now)
+	r.idle = now
 }
 
-// tell tells that somebody joined or left, or has the sweep tell how many
-// there are.
-func (r *room) tell(event string, m *member, online int) {
-	switch {
-	case online <= maxNotices && r.notices.Allow():
-		r.broadcast(&Event{Type: event, From: &m.author, Online: online})
-	case len(r.members) > 0:
-		r.recount.Store(true)
-	}
-}
-
-// count tells how many there are, if that is not known.
-func (r *room) count() {
+// sweep does what is due, once a second. It reports whether the room is over.
+func (r *room) sweep(now time.Time) (over bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.recount.Swap(false) && len(r.members) > 0 {
-		r.broadcast(&Event{Type: EventOnline, Online: len(r.members)})
+	if r.heard() && r.clock.Broadcast != 0 {
+		r.look(now)
 	}
+	r.presenceDue(now)
+	r.forgetSlowed(now)
+	r.sent.forget(now)
+	if r.chunks != nil && now.Sub(r.chunks.asked) > chunksKept {
+		r.chunks = nil
+	}
+	r.removed = !r.heard() && r.presence.count() == 0 && now.Sub(r.idle) >= r.server.config.Linger
+	return r.removed
 }
 
-func (r *room) say(m *member, text string) {
+func (r *room) streamChanged(now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	mediaTime := r.look()
-	r.broadcast(&Event{Type: EventMessage, ID: r.newID(), From: &m.author, Text: text, MediaTime: mediaTime})
-	r.server.messages.Add(1)
-}
-
-func (r *room) announce(text string) int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	mediaTime := r.look()
-	r.broadcast(&Event{Type: EventAnnouncement, ID: r.newID(), Text: text, MediaTime: mediaTime})
-	return len(r.members)
-}
-
-// newID names what is broadcast next.
-func (r *room) newID() string { return r.epoch + "-" + strconv.FormatUint(r.seq+1, 10) }
-
-func (r *room) streamChanged() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.look()
-}
-
-// look asks whether the stream is live, tells members if that changed, and
-// returns the stream's time if it is. Since the room asks under its own lock
-// it cannot tell an old state after a new one, whoever made it look.
-func (r *room) look() *int64 {
-	mediaTime, live := r.server.streams.Live(r.key)
-	var ms *int64
-	if live {
-		v := mediaTime.Milliseconds()
-		ms = &v
-	}
-	if live != r.live {
-		r.live = live
-		r.broadcast(&Event{Type: EventLive, Live: &live, MediaTime: ms})
-	}
-	return ms
-}
-
-// broadcast numbers an event, stamps it, encodes it once and queues the same
-// bytes for every member.
-func (r *room) broadcast(e *Event) {
-	r.seq++
-	if len(r.members) == 0 {
-		return
-	}
-	e.Seq, e.At = r.seq, time.Now().UnixMilli()
-	b := e.frame()
-	for _, m := range r.members {
-		m.send(b)
-	}
-	r.server.delivered.Add(uint64(len(r.members)))
+	r.look(now)
 }

@@ -1,77 +1,51 @@
-// Package chatws is the chat beside each stream, over WebSocket.
+// Package chatws is the chat beside each stream, over WebSocket, server-sent
+// events, and files that a CDN can carry.
 package chatws
 
 import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/lxzan/gws"
-
 	"github.com/miju-live/miju/auth"
 	"github.com/miju-live/miju/streamkey"
 )
 
-// Config rules every room.
-type Config struct {
-	MaxText        int    `flag:"chat-max-text" group:"chat" help:"longest chat message, in characters" min:"1" max:"10000"`
-	MaxFrameKiB    int    `flag:"chat-max-frame-kib" group:"chat" help:"largest frame a chat member may send, in KiB; a larger one closes the connection" min:"1" max:"1024"`
-	Rate           int    `flag:"chat-rate" group:"chat" help:"commands per second that a chat member may send for long" min:"1" max:"1000"`
-	Burst          int    `flag:"chat-burst" group:"chat" help:"commands that a chat member may send at once" min:"1" max:"10000"`
-	QueueKiB       int    `flag:"chat-queue-kib" group:"chat" help:"what may wait for a chat member, in KiB; a member that lets more gather is closed as slow" min:"4" max:"65536"`
-	MaxMembers     int    `flag:"chat-max-members" group:"chat" help:"members of one room" min:"1" max:"1000000"`
-	MaxRooms       int    `flag:"chat-max-rooms" group:"chat" help:"rooms that have members" min:"1" max:"1000000"`
-	MaxConnections int    `flag:"chat-max-connections" group:"limits" help:"chat connections over all rooms" min:"1" max:"1000000"`
-	Origins        string `flag:"chat-origins" group:"chat" help:"web pages that may chat here: * for all, or a list of hosts or origins like a.example,https://b.example; pages of this server always may"`
-}
+// sweepEvery is how often members and rooms are looked after, and how often
+// rooms tell a count at most.
+const sweepEvery = time.Second
 
-// DefaultConfig lets every page chat, two commands a second.
-func DefaultConfig() Config {
-	return Config{MaxText: 500, MaxFrameKiB: 4, Rate: 2, Burst: 8, QueueKiB: 256, MaxMembers: 20000, MaxRooms: 20000, MaxConnections: 50000, Origins: "*"}
-}
-
-// ErrNoRoom means that nobody is in the room.
-var ErrNoRoom = errors.New("nobody is in the room")
-
-// Streams tells what is live, and where it is in its own time. It is asked
-// under a room's lock: it must return at once and not call the Server.
-type Streams interface {
-	Live(key streamkey.Key) (mediaTime time.Duration, live bool)
-}
-
-const (
-	// handshakeTimeout bounds the write of the handshake's answer.
-	handshakeTimeout = 5 * time.Second
-	// joinTimeout is how long a connection may take to join.
-	joinTimeout = 10 * time.Second
-	// pingEvery is how often members are asked for a sign of life, and
-	// silence how long they may be without one.
-	pingEvery = 15 * time.Second
-	silence   = 30 * time.Second
-	// sweepEvery is how often members are looked after, and how often rooms
-	// tell a count at most.
-	sweepEvery = time.Second
-)
-
-// Server is the http.Handler of all rooms, at /app/name/chat. A room begins
-// with its first member and ends with its last, whether or not its stream is
-// live.
+// Server is the http.Handler of all rooms, at /app/name/chat and below. A room
+// begins with its first member, whether or not its stream is live, and ends a
+// while after its last.
 type Server struct {
-	config  Config
-	auth    auth.Authorizer
-	streams Streams
-	log     *slog.Logger
-	origins []string
+	config    Config
+	auth      auth.Authorizer
+	streams   Streams
+	store     Store
+	log       *slog.Logger
+	origins   []string
+	proxies   []netip.Prefix
+	limits    Limits
+	epoch     int64
+	born      time.Time
+	wall      func() time.Time
+	sanctions sanctions
+	addresses addresses
+	pumps     pumps
+	hook      *hook
 
-	upgrader *gws.Upgrader
+	filterFile filterFile // the watching goroutine's own
+	filter     atomic.Pointer[filter]
+	hookLogged atomic.Int64
 
 	// running counts every goroutine; closing is closed when they shall end.
 	running sync.WaitGroup
@@ -79,90 +53,77 @@ type Server struct {
 
 	// mu guards the lists of who is where. It is taken before a member's
 	// lock, never with a room's, and not held while something is said.
-	mu       sync.Mutex
-	rooms    map[streamkey.Key]*room
-	conns    map[*member]struct{}
-	open     int // connections, those still in their handshake too
-	down     bool
-	sweeping bool
+	mu      sync.Mutex
+	rooms   map[streamkey.Key]*room
+	conns   map[*member]struct{}
+	open    int // connections, those still in their handshake too
+	down    bool
+	started bool
 
-	nextID atomic.Uint64
 	counters
-}
-
-type counters struct {
-	members, messages, delivered, slow, oversize atomic.Uint64
-	refused                                      [refusals]atomic.Uint64
-}
-
-// refusal classes what was refused, for metrics.
-type refusal int
-
-const (
-	refusedCommand refusal = iota
-	refusedName
-	refusedText
-	refusedRate
-	refusedFlood
-	refusedFull
-	refusedNoJoin
-	refusedSilent
-	refusedDenied
-	refusedUndecided
-	refusedOrigin
-	refusedFrame
-	refusals
-)
-
-var refusalNames = [refusals]string{
-	"bad_command", "bad_name", "bad_text", "rate", "flood", "full",
-	"no_join", "silent", "denied", "undecided", "origin", "bad_frame",
 }
 
 var _ http.Handler = (*Server)(nil)
 
-// New returns a server without rooms. It has no goroutine before its first
-// connection.
-func New(c Config, a auth.Authorizer, streams Streams, log *slog.Logger) *Server {
+// New returns a server without rooms, which c.Check finds nothing wrong with.
+// It has no goroutine before its first connection. The error is the store's or the
+// filter's.
+func New(ctx context.Context, c Config, a auth.Authorizer, streams Streams, store Store, log *slog.Logger) (*Server, error) {
 	s := &Server{
-		config: c, auth: a, streams: streams, log: log, closing: make(chan struct{}),
-		rooms: map[streamkey.Key]*room{}, conns: map[*member]struct{}{},
+		config: c, auth: a, streams: streams, store: store, log: log, closing: make(chan struct{}), origins: c.origins(),
+		epoch: store.Epoch(), born: time.Now(), wall: time.Now, rooms: map[streamkey.Key]*room{}, conns: map[*member]struct{}{},
+		addresses: addresses{most: c.AddressConnections, all: map[netip.Prefix]*address{}},
+		limits:    Limits{Text: c.MaxText, Delay: c.MaxDelay.Milliseconds(), History: c.History, Reactions: c.reactions()},
 	}
-	for o := range strings.SplitSeq(c.Origins, ",") {
-		if o = strings.TrimSuffix(strings.ToLower(strings.TrimSpace(o)), "/"); o != "" {
-			s.origins = append(s.origins, o)
+	if s.limits.Reactions == nil {
+		s.limits.Reactions = []string{}
+	}
+	var err error
+	if s.proxies, err = c.proxies(); err != nil {
+		return nil, err
+	}
+	s.hook = newHook(c.Hook)
+	if c.Filter != "" {
+		s.filterFile.path = c.Filter
+		f, err := s.filterFile.read()
+		if err != nil {
+			return nil, err
 		}
+		s.filter.Store(f)
 	}
-	s.upgrader = gws.NewUpgrader(events{}, &gws.ServerOption{
-		ReadMaxPayloadSize: c.MaxFrameKiB << 10, CheckUtf8Enabled: true, HandshakeTimeout: handshakeTimeout,
-	})
-	return s
+	kept, err := store.Sanctions(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.sanctions.init(kept)
+	s.counters.init()
+	s.pumps.init()
+	return s, nil
 }
 
-// ServeHTTP takes a WebSocket to /app/name/chat. It returns when the
-// connection runs by itself.
+// ServeHTTP takes a WebSocket to /app/name/chat, and answers what is below
+// that. For a WebSocket it returns when the connection runs by itself.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	path, _ := strings.CutPrefix(r.URL.Path, "/")
-	path, ok := strings.CutSuffix(path, "/chat")
-	if !ok {
+	app, path, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	name, path, _ := strings.Cut(path, "/")
+	dir, file, below := strings.Cut(path, "/")
+	if dir != "chat" {
 		fail(w, http.StatusNotFound, "not_found", "the chat of app/name is at /app/name/chat")
 		return
 	}
-	key, err := streamkey.Parse(path)
+	key, err := streamkey.Join(app, name)
 	switch {
 	case err != nil:
 		fail(w, http.StatusNotFound, "invalid_room", err.Error())
-	case r.Method != http.MethodGet || !strings.EqualFold(r.Header.Get("Upgrade"), "websocket"):
+	case below:
+		s.serveFile(w, r, key, file)
+	case !isUpgrade(r):
 		w.Header().Set("Connection", "Upgrade")
 		w.Header().Set("Upgrade", "websocket")
 		fail(w, http.StatusUpgradeRequired, "no_websocket", "this is the chat of "+key.String()+", for WebSocket clients")
 	case !s.allows(r.Header.Get("Origin"), r.Host):
-		s.refused[refusedOrigin].Add(1)
+		s.refused["origin"].Add(1)
 		fail(w, http.StatusForbidden, "origin", "this page may not chat here")
-	case !s.admit():
-		s.refused[refusedFull].Add(1)
-		w.Header().Set("Retry-After", "5")
-		fail(w, http.StatusServiceUnavailable, "full", "too many are connected")
 	default:
 		s.accept(w, r, key)
 	}
@@ -180,62 +141,116 @@ func (s *Server) allows(origin, host string) bool {
 }
 
 func fail(w http.ResponseWriter, status int, code, message string) {
+	failFor(w, status, code, message, "no-store")
+}
+
+// failFor answers with an error that caches may keep.
+func failFor(w http.ResponseWriter, status int, code, message, cache string) {
 	body, err := json.Marshal(map[string]string{"error": code, "message": message})
 	if err != nil {
 		body = []byte(`{}`)
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Cache-Control", cache)
 	w.WriteHeader(status)
 	w.Write(append(body, '\n')) // a client that is gone has its answer
 }
 
-// admit counts a connection in, if there is room for it.
-func (s *Server) admit() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.down || s.open >= s.config.MaxConnections {
+// admit counts a connection in, if there is room for it, or answers why not.
+func (s *Server) admit(w http.ResponseWriter, a netip.Addr) bool {
+	if !s.addresses.enter(a, time.Now()) {
+		s.refused["address"].Add(1)
+		w.Header().Set("Retry-After", "30")
+		fail(w, http.StatusTooManyRequests, "rate", "too many connections of your address")
 		return false
 	}
-	s.open++
-	s.running.Add(1) // its reading goroutine, from here on
-	return true
+	s.mu.Lock()
+	full := s.down || s.open >= s.config.MaxConnections
+	if !full {
+		s.open++
+		s.running.Add(1) // its reading goroutine, from here on
+	}
+	s.mu.Unlock()
+	if full {
+		s.addresses.leave(a, time.Now())
+		s.refused["full"].Add(1)
+		w.Header().Set("Retry-After", "5")
+		fail(w, http.StatusServiceUnavailable, "full", "too many are connected")
+	}
+	return !full
 }
 
-// accept makes a member of an admitted request.
-func (s *Server) accept(w http.ResponseWriter, r *http.Request, key streamkey.Key) {
-	m, err := s.upgrade(w, r, key)
+// release takes back what admit did.
+func (s *Server) release(a netip.Addr) {
+	s.addresses.leave(a, time.Now())
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open--
+}
+
+// accept makes a member of a request that isUpgrade.
+func (s *Server) accept(w http.ResponseWriter, r *http.Request, key streamkey.Key) {
+	accept, protocol, err := checkHandshake(r)
 	if err != nil {
-		s.open--
-		s.mu.Unlock()
+		s.refused["bad_frame"].Add(1)
+		code := "bad_handshake"
+		if errors.Is(err, errProtocols) {
+			code = "bad_protocol"
+		}
+		fail(w, http.StatusBadRequest, code, err.Error())
+		return
+	}
+	address := addressOf(r, s.proxies)
+	if !s.admit(w, address) {
+		return
+	}
+	conn, err := upgrade(w, accept, protocol)
+	if err != nil {
+		s.release(address)
 		s.running.Done()
-		s.refused[refusedFrame].Add(1)
+		s.refused["bad_frame"].Add(1)
 		s.log.Debug("chat handshake failed", "stream", key, "remote", r.RemoteAddr, "err", err)
 		return
 	}
-	s.conns[m] = struct{}{}
-	down := s.down
-	if !s.sweeping && !down {
-		s.sweeping = true
-		s.running.Go(s.keepTime)
-	}
-	s.mu.Unlock()
-	if down {
+	m := newMember(s, conn, key)
+	m.address, m.remote, m.token = address, strings.Clone(r.RemoteAddr), strings.Clone(r.URL.Query().Get("token"))
+	if s.register(m) {
 		m.close(CloseGoingAway)
 	}
 	go m.serve() // and let go of what net/http holds for the request
 }
 
+// register has m looked after. It reports whether the server goes down.
+func (s *Server) register(m *member) (down bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conns[m] = struct{}{}
+	s.start()
+	return s.down
+}
+
+// start starts what runs as long as the server does.
+func (s *Server) start() {
+	if s.started || s.down {
+		return
+	}
+	s.started = true
+	s.pumps.start(&s.running)
+	s.running.Go(s.keepTime)
+	if s.config.Filter != "" {
+		s.running.Go(s.watchFilter)
+	}
+}
+
 // dismiss forgets a connection that is closed.
 func (s *Server) dismiss(m *member) {
+	s.release(m.address)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, m)
-	s.open--
 }
 
-// keepTime sweeps as long as there are connections.
+// keepTime sweeps until the server goes down.
 func (s *Server) keepTime() {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
@@ -244,157 +259,100 @@ func (s *Server) keepTime() {
 		case <-s.closing:
 			return
 		case now := <-tick.C:
-			if !s.sweep(now) {
-				return
-			}
+			s.sweep(now)
 		}
 	}
 }
 
-// sweep looks after all members and has rooms tell a changed count. It
-// reports whether to go on.
-func (s *Server) sweep(now time.Time) bool {
+// sweep looks after all members and rooms.
+func (s *Server) sweep(now time.Time) {
 	s.mu.Lock()
-	if len(s.conns) == 0 {
-		s.sweeping = false
-		s.mu.Unlock()
-		return false
-	}
+	members := make([]*member, 0, len(s.conns))
 	for m := range s.conns {
-		m.lookAfter(now)
+		members = append(members, m)
 	}
-	var changed []*room
+	rooms := make([]*room, 0, len(s.rooms))
 	for _, r := range s.rooms {
-		if r.recount.Load() {
-			changed = append(changed, r)
-		}
+		rooms = append(rooms, r)
 	}
 	s.mu.Unlock()
-	for _, r := range changed {
-		r.count()
+	for _, m := range members {
+		m.lookAfter(now)
 	}
-	return true
+	for _, r := range rooms {
+		if r.isLoaded() && r.sweep(now) {
+			s.forget(r)
+		}
+	}
+	s.sanctions.forget(s.wall())
+	s.addresses.forget(now)
 }
 
-// enter puts a member into its room, which it makes if need be, and returns
-// the room; or nil and the code to close the member with.
-func (s *Server) enter(m *member) (*room, CloseCode) {
-	for {
-		s.mu.Lock()
-		r := s.rooms[m.key]
-		if r == nil || r.removed.Load() {
-			if r == nil && len(s.rooms) >= s.config.MaxRooms {
-				s.mu.Unlock()
-				return nil, CloseFull
-			}
-			r = newRoom(s, m.key)
-			s.rooms[m.key] = r
-		}
-		s.mu.Unlock()
-		switch err := r.join(m); {
-		case err == nil:
-			return r, 0
-		case errors.Is(err, errFull):
-			return nil, CloseFull
-		}
-		// The last member left in between, and the room with it: another one.
-	}
-}
-
-// leave takes a member out of its room, which ends with its last.
-func (s *Server) leave(m *member) {
-	if !m.room.leave(m) {
-		return
-	}
+// forget lets go of a room that is over.
+func (s *Server) forget(r *room) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.rooms[m.key] == m.room {
-		delete(s.rooms, m.key)
+	if s.rooms[r.key] == r {
+		delete(s.rooms, r.key)
 	}
 }
 
+// find returns a room, which it makes and loads if need be. The error is
+// errFull or a *Refusal.
+func (s *Server) find(key streamkey.Key, from netip.Addr) (*room, error) {
+	now := time.Now()
+	s.mu.Lock()
+	r := s.rooms[key]
+	if r != nil {
+		s.mu.Unlock()
+		<-r.loaded
+		return r, nil
+	}
+	if len(s.rooms) >= s.config.MaxRooms {
+		s.mu.Unlock()
+		return nil, errFull
+	}
+	if wait := s.addresses.newRoom(from, now); wait > 0 {
+		s.mu.Unlock()
+		return nil, refuseFor(wait, CodeRate, "too many new rooms from your address")
+	}
+	r = newRoom(s, key, now)
+	s.rooms[key] = r
+	s.mu.Unlock()
+	r.load()
+	return r, nil
+}
+
+// enter puts a member into its room, which it makes if need be.
+func (s *Server) enter(m *member, c *Join, id string) error {
+	for {
+		r, err := s.find(m.key, m.address)
+		if err != nil {
+			return err
+		}
+		if err = r.join(m, c, id, time.Now()); !errors.Is(err, errRemoved) {
+			return err
+		}
+		s.forget(r) // it ended in between: another one
+	}
+}
+
+// room returns the room of a key if it is in memory and loaded.
 func (s *Server) room(key streamkey.Key) *room {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.rooms[key]
+	if r := s.rooms[key]; r != nil && r.isLoaded() {
+		return r
+	}
+	return nil
 }
 
 // StreamChanged has the room of key look whether its stream is live, and tell
 // its members if that changed. It may be called at any time by anybody.
 func (s *Server) StreamChanged(key streamkey.Key) {
 	if r := s.room(key); r != nil {
-		r.streamChanged()
+		r.streamChanged(time.Now())
 	}
-}
-
-// Announce sends a system message to a room and returns how many members it
-// has. The error wraps ErrNoRoom if it has none.
-func (s *Server) Announce(key streamkey.Key, text string) (int, error) {
-	text, err := cleanText(text, s.config.MaxText)
-	if err != nil {
-		return 0, err
-	}
-	r := s.room(key)
-	if r == nil {
-		return 0, fmt.Errorf("%s: %w", key, ErrNoRoom)
-	}
-	n := r.announce(text)
-	if n == 0 {
-		return 0, fmt.Errorf("%s: %w", key, ErrNoRoom)
-	}
-	return n, nil
-}
-
-// RoomInfo is a room as the API shows it.
-type RoomInfo struct {
-	Key    streamkey.Key
-	Online int
-}
-
-// Rooms returns all rooms, ordered by key.
-func (s *Server) Rooms() []RoomInfo {
-	s.mu.Lock()
-	rooms := make([]*room, 0, len(s.rooms))
-	for _, r := range s.rooms {
-		rooms = append(rooms, r)
-	}
-	s.mu.Unlock()
-	all := make([]RoomInfo, 0, len(rooms))
-	for _, r := range rooms {
-		if n := r.online(); n > 0 {
-			all = append(all, RoomInfo{Key: r.key, Online: n})
-		}
-	}
-	slices.SortFunc(all, func(a, b RoomInfo) int { return strings.Compare(a.Key.String(), b.Key.String()) })
-	return all
-}
-
-// Stats are the figures of a Server.
-type Stats struct {
-	// Connections and Rooms are open now.
-	Connections, Rooms int
-	// Joined counts members that ever joined, Messages what they said,
-	// Delivered the events that were queued for members.
-	Joined, Messages, Delivered uint64
-	// Slow counts members closed because too much waited for them, Oversize
-	// those closed for a frame over the bound.
-	Slow, Oversize uint64
-	// Refused counts what was refused, by reason.
-	Refused map[string]uint64
-}
-
-// Stats returns the figures of this moment.
-func (s *Server) Stats() Stats {
-	s.mu.Lock()
-	st := Stats{Connections: s.open, Rooms: len(s.rooms)}
-	s.mu.Unlock()
-	st.Joined, st.Messages, st.Delivered = s.members.Load(), s.messages.Load(), s.delivered.Load()
-	st.Slow, st.Oversize = s.slow.Load(), s.oversize.Load()
-	st.Refused = map[string]uint64{}
-	for i, name := range refusalNames {
-		st.Refused[name] = s.refused[i].Load()
-	}
-	return st
 }
 
 // Shutdown tells all members that the server goes away and returns when they
@@ -405,10 +363,14 @@ func (s *Server) Shutdown(ctx context.Context) {
 		s.down = true
 		close(s.closing)
 	}
+	members := make([]*member, 0, len(s.conns))
 	for m := range s.conns {
-		m.close(CloseGoingAway)
+		members = append(members, m)
 	}
 	s.mu.Unlock()
+	for _, m := range members {
+		m.close(CloseGoingAway)
+	}
 	stop := context.AfterFunc(ctx, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -417,5 +379,7 @@ func (s *Server) Shutdown(ctx context.Context) {
 		}
 	})
 	defer stop()
+	s.pumps.close()
 	s.running.Wait()
+	s.hook.close()
 }

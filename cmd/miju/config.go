@@ -75,6 +75,9 @@ func (c *config) validate() error {
 	if err := c.Origin.HLS.Check(); err != nil {
 		return err
 	}
+	if err := c.Chat.Check(); err != nil {
+		return err
+	}
 	for flag, addr := range map[string]string{"rtmps": c.RTMP.ListenTLS, "https": c.HTTP.ListenTLS} {
 		if addr == "" {
 			continue

@@ -67,7 +67,9 @@ func listen(c config, log *slog.Logger) (_ *server, err error) {
 		s.chat.StreamChanged(k)
 		s.origin.StreamChanged(k)
 	})
-	s.chat = chatws.New(c.Chat, authorizer, liveStreams{s.hub}, log)
+	if s.chat, err = chatws.New(context.Background(), c.Chat, authorizer, liveStreams{s.hub}, chatws.NewMemoryStore(), log); err != nil {
+		return nil, err
+	}
 	s.ingest = ingest.NewServer(c.Ingest, s.hub, authorizer, log)
 	if c.Data.Dir != "" {
 		c.Origin.HLS.Dir = filepath.Join(c.Data.Dir, "hls")
@@ -296,13 +298,17 @@ func (s *server) announce(key streamkey.Key, text string) (int, error) {
 	return n, err
 }
 
-// liveStreams tells the chat what is live and at which stream time.
+// liveStreams tells the chat what is live and where it is in its own time.
 type liveStreams struct{ hub *stream.Hub }
 
-func (l liveStreams) Live(key streamkey.Key) (time.Duration, bool) {
+func (l liveStreams) Live(key streamkey.Key) (chatws.Clock, bool) {
 	s, err := l.hub.Lookup(key)
 	if err != nil {
-		return 0, false
+		return chatws.Clock{}, false
 	}
-	return s.Now(), true
+	c := chatws.Clock{Broadcast: s.Started().UnixMilli(), Media: s.Now()}
+	if set := s.Tracks(); set != nil {
+		c.Anchor = set.Anchor.Wall
+	}
+	return c, true
 }

@@ -1,25 +1,12 @@
 // The connection to the chat room; docs/chat.md has the protocol.
 
 import { Backoff } from "./backoff";
-
-export interface ChatEvent {
-  type: string;
-  seq?: number;
-  id?: string;
-  name?: string;
-  from?: { id: string; name: string };
-  text?: string;
-  at?: number;
-  online?: number;
-  live?: boolean;
-  code?: string;
-  message?: string;
-}
+import { type Command, type Event, type Position, subprotocol } from "./chat/protocol";
 
 export type Link = "open" | "reconnecting" | "closed";
 
 export interface ChatListener {
-  event(e: ChatEvent): void;
+  event(e: Event): void;
   link(l: Link): void;
 }
 
@@ -38,6 +25,10 @@ export class Chat {
   #socket: WebSocket | undefined;
   #timer: number | undefined;
   #silence = 0;
+  #said = 0;
+  #position: Position | undefined;
+  #replay = 0;
+  readonly #guest = secret();
   readonly #backoff = new Backoff(1500, 30_000);
 
   constructor(
@@ -52,12 +43,14 @@ export class Chat {
     this.#timer = undefined;
     this.#silence = 0;
     const old = this.#socket;
-    const socket = new WebSocket(this.url);
+    const socket = new WebSocket(this.url, subprotocol);
     this.#socket = socket;
     old?.close(1000);
-    socket.onopen = () => socket.send(JSON.stringify({ type: "join", name: this.name }));
+    socket.onopen = () => {
+      this.#send({ type: "join", name: this.name, guest: this.#guest, resume: this.#position });
+    };
     socket.onmessage = (m) => {
-      if (this.#socket === socket) this.#hear(JSON.parse(m.data as string) as ChatEvent);
+      if (this.#socket === socket) this.#hear(JSON.parse(m.data as string) as Event);
     };
     socket.onclose = (e) => {
       if (this.#socket === socket) this.#lost(e.code);
@@ -66,7 +59,8 @@ export class Chat {
 
   /** Says something; false if there is no connection to say it on. */
   say(text: string): boolean {
-    return this.#send({ type: "say", text });
+    this.#said++;
+    return this.#send({ type: "say", id: `${this.#guest.slice(0, 8)}-${this.#said}`, text });
   }
 
   /** Looks, once a second, whether the room is still there. */
@@ -86,22 +80,27 @@ export class Chat {
     if (this.#timer !== undefined) this.connect();
   }
 
-  #send(command: { type: string; name?: string; text?: string }): boolean {
+  #send(command: Command): boolean {
     if (this.#socket?.readyState !== WebSocket.OPEN) return false;
     this.#socket.send(JSON.stringify(command));
     return true;
   }
 
-  #hear(e: ChatEvent): void {
+  #hear(e: Event): void {
     this.#silence = 0;
     if (e.type === "welcome") {
       this.#backoff.reset();
+      this.#replay = e.replay;
+      this.#position = { epoch: e.epoch, offset: e.offset };
       this.on.link("open");
+    } else if ("offset" in e && e.type !== "ack") {
+      if (this.#replay > 0) this.#replay--;
+      else if (this.#position) this.#position.offset = e.offset;
     }
     if (e.type === "error" && e.code === "bad_name" && this.name !== "") {
       // A name that was fine once may not be any more: join as a guest.
       this.name = "";
-      this.#send({ type: "join" });
+      this.#send({ type: "join", guest: this.#guest });
     }
     this.on.event(e);
   }
@@ -115,4 +114,9 @@ export class Chat {
     this.on.link("reconnecting");
     this.#timer = window.setTimeout(() => this.connect(), this.#backoff.next());
   }
+}
+
+/** A secret by which a guest stays the same over connections. */
+function secret(): string {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join("");
 }

@@ -1,6 +1,7 @@
 // The watch page: one stream, and the room beside it.
 
-import { Chat, type ChatEvent } from "./chat";
+import { Chat } from "./chat";
+import type { Event as ChatEvent } from "./chat/protocol";
 import type { Over } from "./engines";
 import { Log } from "./log";
 import { type Place, placeOf } from "./place";
@@ -122,13 +123,13 @@ function talk(place: Place, player: Player): void {
   const chat = new Chat(url, page.name.value, {
     event(e) {
       if (e.type === "welcome") {
-        me = e.id ?? "";
-        granted = e.name ?? "";
+        me = e.you.id;
+        granted = e.you.name;
       }
       show(e, log, me);
       // What was refused can be sent again, or mended.
       if (e.type === "error" && page.text.value === "") page.text.value = said;
-      if ((e.type === "live" || e.type === "welcome") && e.live) player.wake();
+      if (e.type === "live" || (e.type === "welcome" && e.live)) player.wake();
     },
     link(l) {
       trouble = l === "open" ? undefined : l;
@@ -160,29 +161,32 @@ function talk(place: Place, player: Player): void {
 }
 
 function show(e: ChatEvent, log: Log, me: string): void {
-  if (e.online !== undefined) {
-    online = e.online;
+  if ("users" in e) {
+    online = e.users;
     document.body.dataset.online = String(online);
     render();
   }
   switch (e.type) {
     case "message":
-      log.message(e.from?.name ?? "", e.text ?? "", e.at, e.from?.id === me);
+      log.message(e.from.name, e.text, e.at, e.from.id === me);
       break;
     case "joined":
-      log.notice(texts.joined(e.from?.name ?? ""));
+      log.notice(texts.joined(e.user.name));
       break;
     case "left":
-      log.notice(texts.left(e.from?.name ?? ""));
+      log.notice(texts.left(e.user.name));
       break;
     case "live":
-      log.notice(e.live ? texts.wentLive : texts.wentOff);
+      log.notice(texts.wentLive);
+      break;
+    case "ended":
+      log.notice(texts.wentOff);
       break;
     case "announcement":
-      log.announcement(texts.operator, e.text ?? "");
+      log.announcement(texts.operator, e.text);
       break;
     case "error":
-      log.notice(texts.refused(e.code ?? "", e.message ?? ""));
+      log.notice(texts.refused(e.code, e.message));
       break;
   }
 }
