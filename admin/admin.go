@@ -3,7 +3,6 @@ package admin
 
 import (
 	"encoding/json"
-	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -24,9 +23,6 @@ type Config struct {
 // DefaultConfig listens on the loopback address only.
 func DefaultConfig() Config { return Config{Listen: "127.0.0.1:8081"} }
 
-// ErrNoRoom is returned by Sources.Announce for a room without members.
-var ErrNoRoom = errors.New("nobody is in the room")
-
 // Sources are what the API reports on and acts on.
 type Sources struct {
 	Hub *stream.Hub
@@ -38,10 +34,8 @@ type Sources struct {
 	// Kick ends a stream and its publisher and refuses publishers for a while.
 	// It reports whether there was such a stream.
 	Kick func(key streamkey.Key, hold time.Duration) bool
-	// Rooms returns the chat rooms with members.
-	Rooms func() []Room
-	// Announce sends a system message to a room and says to how many members.
-	Announce func(key streamkey.Key, text string) (int, error)
+	// Chat answers what concerns chat rooms.
+	Chat http.Handler
 	// Metrics answers Prometheus.
 	Metrics http.Handler
 }
@@ -86,12 +80,6 @@ type EndedPublisher struct {
 	Bytes    uint64    `json:"bytes"`
 }
 
-// Room is a chat room and how many are in it.
-type Room struct {
-	Key    streamkey.Key `json:"room"`
-	Online int           `json:"online"`
-}
-
 // New returns the handler of the admin listener.
 func New(c Config, s Sources, log *slog.Logger) http.Handler {
 	api := &api{sources: s, log: log}
@@ -102,8 +90,9 @@ func New(c Config, s Sources, log *slog.Logger) http.Handler {
 	})
 	mux.HandleFunc("GET /api/v1/streams", api.streams)
 	mux.HandleFunc("DELETE /api/v1/streams/{app}/{name}", api.kick)
-	mux.HandleFunc("GET /api/v1/rooms", api.rooms)
-	mux.HandleFunc("POST /api/v1/rooms/{app}/{name}/announcements", api.announce)
+	for _, path := range []string{"rooms", "rooms/", "announcements", "bans", "mutes", "sanctions"} {
+		mux.Handle("/api/v1/"+path, s.Chat)
+	}
 	mux.Handle("GET /metrics", s.Metrics)
 	return guard(c.Hosts, mux)
 }
@@ -160,42 +149,4 @@ func answer(w http.ResponseWriter, status int, body any) {
 type api struct {
 	sources Sources
 	log     *slog.Logger
-}
-
-func (a *api) rooms(w http.ResponseWriter, _ *http.Request) {
-	rooms := a.sources.Rooms()
-	if rooms == nil {
-		rooms = []Room{}
-	}
-	answer(w, http.StatusOK, map[string]any{"rooms": rooms})
-}
-
-// maxAnnouncement bounds the body of an announcement, in bytes.
-const maxAnnouncement = 16 << 10
-
-func (a *api) announce(w http.ResponseWriter, r *http.Request) {
-	key, err := streamkey.Join(r.PathValue("app"), r.PathValue("name"))
-	if err != nil {
-		refuse(w, http.StatusBadRequest, "invalid_room", err.Error())
-		return
-	}
-	var body struct {
-		Text string `json:"text"`
-	}
-	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxAnnouncement))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&body); err != nil || strings.TrimSpace(body.Text) == "" {
-		refuse(w, http.StatusBadRequest, "bad_request", `the body must be {"text": "…"} with a text`)
-		return
-	}
-	n, err := a.sources.Announce(key, body.Text)
-	switch {
-	case errors.Is(err, ErrNoRoom):
-		refuse(w, http.StatusNotFound, "no_room", err.Error())
-	case err != nil:
-		refuse(w, http.StatusBadRequest, "refused", err.Error())
-	default:
-		a.log.Info("announcement", "stream", key, "members", n)
-		answer(w, http.StatusOK, map[string]int{"delivered": n})
-	}
 }

@@ -183,7 +183,7 @@ func TestAnswersOverHTTP(t *testing.T) {
 	}{
 		{"a browser's address bar", "/live/x/chat", nil, 426, "no_websocket"},
 		{"a bad name", "/live/x.y/chat", handshake, 404, "invalid_room"},
-		{"three segments", "/live/x/y/chat", nil, 404, "invalid_room"},
+		{"three segments", "/live/x/y/chat", nil, 404, "not_found"},
 		{"no room at all", "/live/x", handshake, 404, "not_found"},
 		{"an upgrade to something else", "/live/x/chat", with(handshake, "Upgrade", "h2c"), 426, "no_websocket"},
 		{"another version", "/live/x/chat", with(handshake, "Sec-WebSocket-Version", "12"), 400, "bad_handshake"},

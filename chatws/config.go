@@ -47,7 +47,7 @@ func DefaultConfig() Config {
 		MaxText: 500, MaxFrameKiB: 4, Rate: 2, Burst: 8, RoomRate: 200,
 		Batch: 20 * time.Millisecond, QueueKiB: 256, Log: 1000, LogKiB: 128, History: 50, Linger: 10 * time.Minute,
 		PresenceLimit: 200, Reactions: "👍 ❤️ 😂 😮 😢 👏 🎉 🔥", MaxDelay: 30 * time.Second,
-		Hook: HookConfig{Timeout: 500 * time.Millisecond, Fail: "open"},
+		Hook:       HookConfig{Timeout: 500 * time.Millisecond, Fail: "open"},
 		MaxMembers: 20000, MaxRooms: 20000, MaxConnections: 50000, AddressConnections: 500, Origins: "*",
 	}
 }

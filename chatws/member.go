@@ -48,8 +48,8 @@ type member struct {
 	address netip.Addr
 	// readsOnly is a reader of server-sent events: nothing is heard of it.
 	readsOnly bool
-	born    time.Time
-	out     outbox
+	born      time.Time
+	out       outbox
 
 	// heard is when the peer last sent anything, in Unix nanoseconds.
 	heard atomic.Int64
@@ -70,7 +70,6 @@ type member struct {
 	// The reading goroutine's own.
 	inbox                 inbox
 	pace, strikes, reacts bucket
-	handling              bool // a command is being obeyed
 
 	mu       sync.Mutex
 	undecide context.CancelFunc // ends a running authorization

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/miju-live/miju/admin"
+	"github.com/miju-live/miju/chatstore"
 	"github.com/miju-live/miju/chatws"
 	"github.com/miju-live/miju/ingest"
 	"github.com/miju-live/miju/ingest/rtmp"
@@ -29,6 +30,7 @@ type config struct {
 	Stream stream.Config
 	Origin origin.Config
 	Chat   chatws.Config
+	Store  chatstore.Config
 	Log    logConfig
 }
 
@@ -57,6 +59,7 @@ func defaultConfig() config {
 		Stream: stream.DefaultConfig(),
 		Origin: origin.DefaultConfig(),
 		Chat:   chatws.DefaultConfig(),
+		Store:  chatstore.DefaultConfig(),
 		Log:    logConfig{Level: "info", Format: "text"},
 	}
 }

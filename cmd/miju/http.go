@@ -82,9 +82,10 @@ func (s *server) serveHTTP(hs *http.Server, l net.Listener, secure bool, running
 	})
 }
 
-// route sends /app/name/chat to the chat and all else to the origin.
+// route sends /app/name/chat, and what is below it, to the chat and all else
+// to the origin.
 func (s *server) route(w http.ResponseWriter, r *http.Request) {
-	if strings.HasSuffix(r.URL.Path, "/chat") && strings.Count(r.URL.Path, "/") == 3 {
+	if parts := strings.SplitN(r.URL.Path, "/", 5); len(parts) >= 4 && parts[3] == "chat" {
 		s.chat.ServeHTTP(w, r)
 		return
 	}

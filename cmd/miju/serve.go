@@ -18,6 +18,7 @@ import (
 
 	"github.com/miju-live/miju/admin"
 	"github.com/miju-live/miju/auth"
+	"github.com/miju-live/miju/chatstore"
 	"github.com/miju-live/miju/chatws"
 	"github.com/miju-live/miju/ingest"
 	"github.com/miju-live/miju/ingest/file"
@@ -34,6 +35,10 @@ import (
 // before, connections that do not end get closed after: together under 5 s.
 const drain = 2 * time.Second
 
+// storeStart is how long the chat database may take to open, migrations
+// included.
+const storeStart = time.Minute
+
 // server is everything, wired.
 type server struct {
 	config config
@@ -43,6 +48,7 @@ type server struct {
 	ingest *ingest.Server
 	origin *origin.Server
 	chat   *chatws.Server
+	kept   *chatstore.Store // nil if the chat is in memory only
 
 	rtmpServer *rtmp.Server
 	// Listeners that are turned off are nil.
@@ -67,7 +73,13 @@ func listen(c config, log *slog.Logger) (_ *server, err error) {
 		s.chat.StreamChanged(k)
 		s.origin.StreamChanged(k)
 	})
-	if s.chat, err = chatws.New(context.Background(), c.Chat, authorizer, liveStreams{s.hub}, chatws.NewMemoryStore(), log); err != nil {
+	starting, cancel := context.WithTimeout(context.Background(), storeStart)
+	defer cancel()
+	var store chatws.Store
+	if store, s.kept, err = openStore(starting, c, log); err != nil {
+		return nil, err
+	}
+	if s.chat, err = chatws.New(starting, c.Chat, authorizer, liveStreams{s.hub}, store, log); err != nil {
 		return nil, err
 	}
 	s.ingest = ingest.NewServer(c.Ingest, s.hub, authorizer, log)
@@ -158,6 +170,7 @@ func (s *server) close() {
 			l.Close()
 		}
 	}
+	s.closeStore()
 }
 
 // serve runs until ctx ends or a listener breaks, and returns when everything
@@ -212,6 +225,7 @@ func (s *server) serve(ctx context.Context) error {
 	ending.Wait()
 	stopViewers()
 	others.Wait()
+	s.closeStore()
 	s.log.Info("ended")
 	return err
 }
@@ -238,8 +252,7 @@ func (s *server) adminHandler() http.Handler {
 		Publisher: s.publisher,
 		Kick:      s.ingest.Kick,
 		Ended:     s.ended,
-		Rooms:     s.rooms,
-		Announce:  s.announce,
+		Chat:      s.chat.API(),
 		Metrics:   s.metrics(),
 	}, s.log)
 }
@@ -280,35 +293,4 @@ func (s *server) ended() []admin.EndedPublisher {
 		})
 	}
 	return all
-}
-
-func (s *server) rooms() []admin.Room {
-	var all []admin.Room
-	for _, r := range s.chat.Rooms() {
-		all = append(all, admin.Room{Key: r.Key, Online: r.Online})
-	}
-	return all
-}
-
-func (s *server) announce(key streamkey.Key, text string) (int, error) {
-	n, err := s.chat.Announce(key, text)
-	if errors.Is(err, chatws.ErrNoRoom) {
-		err = admin.ErrNoRoom
-	}
-	return n, err
-}
-
-// liveStreams tells the chat what is live and where it is in its own time.
-type liveStreams struct{ hub *stream.Hub }
-
-func (l liveStreams) Live(key streamkey.Key) (chatws.Clock, bool) {
-	s, err := l.hub.Lookup(key)
-	if err != nil {
-		return chatws.Clock{}, false
-	}
-	c := chatws.Clock{Broadcast: s.Started().UnixMilli(), Media: s.Now()}
-	if set := s.Tracks(); set != nil {
-		c.Anchor = set.Anchor.Wall
-	}
-	return c, true
 }
