@@ -76,9 +76,13 @@ func (c Config) Check() error {
 }
 
 func (c Config) reactions() []string {
-	list := strings.FieldsFunc(c.Reactions, func(r rune) bool { return r == ' ' || r == ',' })
-	slices.Sort(list)
-	return slices.Compact(list)
+	list := []string{}
+	for _, e := range strings.FieldsFunc(c.Reactions, func(r rune) bool { return r == ' ' || r == ',' }) {
+		if !slices.Contains(list, e) {
+			list = append(list, e)
+		}
+	}
+	return list
 }
 
 func (c Config) proxies() ([]netip.Prefix, error) {

@@ -65,26 +65,27 @@ func (c *rawClient) write(first byte, payload string) {
 // read returns the next frame that is no ping.
 func (c *rawClient) read() (opcode byte, payload []byte, err error) {
 	for {
-		var head [2]byte
-		if _, err := io.ReadFull(c.r, head[:]); err != nil {
-			return 0, nil, err
-		}
-		n := int(head[1])
-		if n == 126 {
-			var long [2]byte
-			if _, err := io.ReadFull(c.r, long[:]); err != nil {
-				return 0, nil, err
-			}
-			n = int(binary.BigEndian.Uint16(long[:]))
-		}
-		payload := make([]byte, n)
-		if _, err := io.ReadFull(c.r, payload); err != nil {
-			return 0, nil, err
-		}
-		if opcode := head[0] & 0x0f; opcode != 0x9 {
-			return opcode, payload, nil
+		if opcode, payload, err = readServerFrame(c.r); err != nil || opcode != opPing {
+			return opcode, payload, err
 		}
 	}
+}
+
+func readServerFrame(r io.Reader) (opcode byte, payload []byte, err error) {
+	var head [4]byte
+	if _, err := io.ReadFull(r, head[:2]); err != nil {
+		return 0, nil, err
+	}
+	n := int(head[1])
+	if n == 126 {
+		if _, err := io.ReadFull(r, head[2:]); err != nil {
+			return 0, nil, err
+		}
+		n = int(binary.BigEndian.Uint16(head[2:]))
+	}
+	payload = make([]byte, n)
+	_, err = io.ReadFull(r, payload)
+	return head[0] & 0x0f, payload, err
 }
 
 func (c *rawClient) join() {

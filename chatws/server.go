@@ -75,9 +75,6 @@ func New(ctx context.Context, c Config, a auth.Authorizer, streams Streams, stor
 		addresses: addresses{most: c.AddressConnections, all: map[netip.Prefix]*address{}},
 		limits:    Limits{Text: c.MaxText, Delay: c.MaxDelay.Milliseconds(), History: c.History, Reactions: c.reactions()},
 	}
-	if s.limits.Reactions == nil {
-		s.limits.Reactions = []string{}
-	}
 	var err error
 	if s.proxies, err = c.proxies(); err != nil {
 		return nil, err

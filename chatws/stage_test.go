@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
@@ -79,6 +80,10 @@ func (e *event) UnmarshalJSON(b []byte) error {
 		return nil
 	}
 	e.raw = string(b)
+	if kind.Type == "closed" { // its code is a number
+		e.Type = kind.Type
+		return nil
+	}
 	return json.Unmarshal(b, (*plain)(e))
 }
 
@@ -145,7 +150,7 @@ func newStage(t testing.TB, change ...func(*Config)) *stage {
 func newStageWith(t testing.TB, store Store, change ...func(*Config)) *stage {
 	t.Helper()
 	c := DefaultConfig()
-	c.Rate, c.Burst, c.RoomRate = 1000, 1000, 100000
+	c.Rate, c.Burst, c.RoomRate = 100000, 100000, 100000
 	for _, f := range change {
 		f(&c)
 	}
@@ -214,8 +219,18 @@ func (c *client) OnClose(_ *gws.Conn, err error) {
 // connect opens a connection to room/chat without joining.
 func (s *stage) connect(t testing.TB, room string) *client {
 	t.Helper()
+	return s.connectFrom(t, room, "")
+}
+
+// connectFrom does so from an address, of which a proxy tells.
+func (s *stage) connectFrom(t testing.TB, room, address string) *client {
+	t.Helper()
+	header := http.Header{}
+	if address != "" {
+		header.Set("X-Forwarded-For", address)
+	}
 	c := &client{t: t, events: make(chan event, 100000), closed: make(chan uint16, 1)}
-	conn, _, err := gws.NewClient(c, &gws.ClientOption{Addr: "ws" + strings.TrimPrefix(s.url, "http") + "/" + room})
+	conn, _, err := gws.NewClient(c, &gws.ClientOption{Addr: "ws" + strings.TrimPrefix(s.url, "http") + "/" + room, RequestHeader: header})
 	if err != nil {
 		t.Fatal(err)
 	}

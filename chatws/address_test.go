@@ -1,0 +1,139 @@
+package chatws
+
+import (
+	"fmt"
+	"net/http"
+	"net/netip"
+	"testing"
+	"time"
+)
+
+func TestAddressOf(t *testing.T) {
+	c := Config{Proxies: "10.0.0.0/8, 2001:db8::1,192.0.2.1"}
+	proxies, err := c.proxies()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range []struct {
+		peer string
+		hops []string
+		want string
+	}{
+		{"198.51.100.1:5", nil, "198.51.100.1"},
+		{"198.51.100.1:5", []string{"203.0.113.1"}, "198.51.100.1"},
+		{"10.1.2.3:5", []string{"203.0.113.1"}, "203.0.113.1"},
+		{"10.1.2.3:5", []string{"203.0.113.9, 203.0.113.1"}, "203.0.113.1"},
+		{"10.1.2.3:5", []string{"203.0.113.1, 10.9.9.9"}, "203.0.113.1"},
+		{"10.1.2.3:5", []string{"203.0.113.1", "192.0.2.1"}, "203.0.113.1"},
+		{"10.1.2.3:5", []string{"10.0.0.5"}, "10.0.0.5"},
+		{"10.1.2.3:5", []string{"nonsense"}, "10.1.2.3"},
+		{"10.1.2.3:5", []string{"203.0.113.1, nonsense"}, "10.1.2.3"},
+		{"[::ffff:10.1.2.3]:5", []string{"::ffff:203.0.113.1"}, "203.0.113.1"},
+		{"[2001:db8::1]:5", []string{"2001:db8:5::7"}, "2001:db8:5::7"},
+		{"pipe", nil, "invalid IP"},
+	} {
+		r := &http.Request{RemoteAddr: x.peer, Header: http.Header{"X-Forwarded-For": x.hops}}
+		if got := addressOf(r, proxies).String(); got != x.want {
+			t.Errorf("%s %q: %s, want %s", x.peer, x.hops, got, x.want)
+		}
+	}
+	for _, bad := range []string{"here", "10.0.0.0/33", "a/8"} {
+		if (Config{Proxies: bad, Hook: HookConfig{Fail: "open"}}).Check() == nil {
+			t.Errorf("%q is taken", bad)
+		}
+	}
+}
+
+func TestConnectionsOfAnAddress(t *testing.T) {
+	s := newStage(t, proxied, func(c *Config) { c.AddressConnections = 3 })
+	open := func(address string) *client {
+		c := s.connectFrom(t, "live/x/chat", address)
+		c.send(`{"type":"join"}`)
+		c.next("welcome")
+		return c
+	}
+	refused := func(address string) {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+"/live/x/chat", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header = with(handshake, "X-Forwarded-For", address)
+		w, err := http.DefaultTransport.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Body.Close()
+		if w.StatusCode != 429 || w.Header.Get("Retry-After") == "" {
+			t.Errorf("%d %v", w.StatusCode, w.Header)
+		}
+	}
+	first := open("2001:db8:1:2::1")
+	open("2001:db8:1:2::2")
+	open("2001:db8:1:2:ffff::3")
+	refused("2001:db8:1:2::4")
+	open("2001:db8:1:3::1")
+	first.leave()
+	waitUntil(t, func() bool { return s.Stats().Connections == 3 })
+	open("2001:db8:1:2::4")
+	refused("2001:db8:1:2::4")
+	for range 5 {
+		open("") // this machine
+	}
+	if n := s.Stats().Refused["address"]; n != 2 {
+		t.Errorf("%d refused", n)
+	}
+}
+
+func TestNewRoomsOfAnAddress(t *testing.T) {
+	s := newStage(t, proxied)
+	for i := range newRooms + 1 {
+		c := s.connectFrom(t, fmt.Sprintf("live/r%d/chat", i), "192.0.2.1")
+		c.send(`{"type":"join","id":"j"}`)
+		e := c.until(func(e event) bool { return e.ID == "j" })
+		if i < newRooms && e.Type != "welcome" || i == newRooms && (e.Code != "rate" || e.RetryAfter == 0) {
+			t.Errorf("%d: %s", i, e.raw)
+		}
+	}
+	c := s.connectFrom(t, "live/r1/chat", "192.0.2.1") // it is there already
+	c.send(`{"type":"join"}`)
+	c.next("welcome")
+	c = s.connectFrom(t, "live/r99/chat", "192.0.2.2")
+	c.send(`{"type":"join"}`)
+	c.next("welcome")
+}
+
+func TestAddressesAreForgotten(t *testing.T) {
+	l := addresses{most: 1, all: map[netip.Prefix]*address{}}
+	now := time.Now()
+	a, b := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
+	l.enter(a, now)
+	l.enter(b, now)
+	l.leave(b, now)
+	l.forget(now.Add(2 * addressKept))
+	if len(l.all) != 1 || l.enter(a, now) {
+		t.Errorf("%v", l.all)
+	}
+}
+
+func TestBucket(t *testing.T) {
+	var b bucket
+	now := time.Now()
+	for i := range 5 {
+		if wait := b.take(now, 1, 2, 5); wait != 0 {
+			t.Errorf("%d: %v", i, wait)
+		}
+	}
+	if wait := b.take(now, 1, 2, 5); wait != 500*time.Millisecond {
+		t.Error(wait)
+	}
+	if wait := b.take(now.Add(500*time.Millisecond), 1, 2, 5); wait != 0 {
+		t.Error(wait)
+	}
+	if wait := b.take(now.Add(time.Hour), 5, 2, 5); wait != 0 {
+		t.Error(wait)
+	}
+	if wait := b.take(now, 1, 2, 5); wait == 0 { // a clock that went back gives nothing
+		t.Error("taken")
+	}
+}
