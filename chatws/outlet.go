@@ -21,6 +21,8 @@ type outlet struct {
 	members int
 
 	scheduled bool // what is pending will be written
+	inline    bool // whoever has the lock writes to a small room by itself
+	due       bool // and has to now
 	queued    atomic.Bool
 	timer     *time.Timer
 	pace      pace
@@ -52,6 +54,8 @@ func (o *outlet) emit(payload []byte, now time.Time) {
 	}
 	o.scheduled = true
 	switch {
+	case wait <= 0 && o.inline && len(o.shards) == 1:
+		o.due = true
 	case wait <= 0:
 		o.enqueue()
 	case o.timer == nil:
@@ -59,6 +63,24 @@ func (o *outlet) emit(payload []byte, now time.Time) {
 	default:
 		o.timer.Reset(wait)
 	}
+}
+
+// begin says that whoever has the lock will call end, and then write.
+func (o *outlet) begin() { o.inline, o.due = true, false }
+
+// end reports whether there is something to write when the lock is released.
+// To wake a pump takes longer than to write to a few.
+func (o *outlet) end() bool {
+	due := o.due
+	o.inline, o.due = false, false
+	return due
+}
+
+// write does what a pump would.
+func (o *outlet) write() {
+	w := tryWriters.Get().(*tryWriter)
+	defer tryWriters.Put(w)
+	o.run(o.pumps, w)
 }
 
 func (o *outlet) enqueue() {

@@ -9,7 +9,17 @@ import (
 // say has everybody get what m says, unless it said so before.
 func (r *room) say(m *member, text string, shown *int64, id string, now time.Time) error {
 	r.mu.Lock()
-	defer r.mu.Unlock()
+	r.out.begin()
+	err := r.sayLocked(m, text, shown, id, now)
+	due := r.out.end()
+	r.mu.Unlock()
+	if due {
+		r.out.write()
+	}
+	return err
+}
+
+func (r *room) sayLocked(m *member, text string, shown *int64, id string, now time.Time) error {
 	if r.repeatsLocked(m, id) { // by another connection, meanwhile
 		return nil
 	}

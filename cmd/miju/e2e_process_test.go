@@ -77,7 +77,7 @@ func TestProcess(t *testing.T) {
 }
 
 func runProcess(t *testing.T, bin string, sig syscall.Signal) {
-	p := spawn(t, bin, "--demo", "--rtmp=127.0.0.1:0", "--srt=127.0.0.1:0", "--http=127.0.0.1:0", "--admin=127.0.0.1:0")
+	p := spawn(t, bin, "--demo", "--rtmp=127.0.0.1:0", "--srt=127.0.0.1:0", "--http=127.0.0.1:0", "--admin=127.0.0.1:0", "--data-dir="+t.TempDir())
 	field := func(name string) string {
 		var value string
 		waitFor(t, name+" to be printed", func() bool {

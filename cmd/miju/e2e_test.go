@@ -43,6 +43,7 @@ func start(t testing.TB, change ...func(*config)) *testServer {
 	t.Helper()
 	c := defaultConfig()
 	c.RTMP.Listen, c.SRT.Listen, c.HTTP.Listen, c.Admin.Listen = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
+	c.Data.Dir = t.TempDir()
 	for _, f := range change {
 		f(&c)
 	}
