@@ -44,6 +44,7 @@ var mayImport = map[string][]string{
 	"origin/web":          {},
 	"chatws":              {"auth", "streamkey"},
 	"admin":               {"media", "stream", "streamkey"},
+	"bench":               {"ingest/rtmp/client", "media", "remux/flv", "remux/mpegts"},
 	"testdata":            {},
 }
 

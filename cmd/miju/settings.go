@@ -35,13 +35,13 @@ func bindFlags(fs *pflag.FlagSet, config any) {
 	eachSetting(config, func(s setting) {
 		switch p := s.value.Addr().Interface().(type) {
 		case *string:
-			fs.StringVar(p, s.name, *p, s.help())
+			fs.StringVarP(p, s.name, s.tag.Get("short"), *p, s.help())
 		case *bool:
-			fs.BoolVar(p, s.name, *p, s.help())
+			fs.BoolVarP(p, s.name, s.tag.Get("short"), *p, s.help())
 		case *int:
-			fs.IntVar(p, s.name, *p, s.help())
+			fs.IntVarP(p, s.name, s.tag.Get("short"), *p, s.help())
 		case *time.Duration:
-			fs.DurationVar(p, s.name, *p, s.help())
+			fs.DurationVarP(p, s.name, s.tag.Get("short"), *p, s.help())
 		}
 		fs.Lookup(s.name).Annotations = map[string][]string{groupAnnotation: {s.tag.Get("group")}}
 	})
