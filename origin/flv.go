@@ -35,6 +35,11 @@ func (s *Server) serveFLV(w http.ResponseWriter, r *http.Request, key streamkey.
 			return
 		}
 	}
+	viewer := s.admit(w, live)
+	if viewer == nil {
+		return
+	}
+	defer viewer.Leave()
 	s.viewers.Add(1)
 	defer s.viewers.Done()
 	v := &flvViewer{pipe: pipe{server: s}, stream: live, packing: packing}

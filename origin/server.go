@@ -91,6 +91,11 @@ type Stats struct {
 	Failures map[int]uint64
 }
 
+// Sent returns how many bytes went to viewers of all kinds.
+func (s *Server) Sent() uint64 {
+	return s.flvBytes.Load() + s.hlsBytes.Load() + s.tsBytes.Load()
+}
+
 // Stats returns the figures of this moment.
 func (s *Server) Stats() Stats {
 	st := Stats{

@@ -26,6 +26,11 @@ func (s *Server) serveTS(w http.ResponseWriter, r *http.Request, key streamkey.K
 		return
 	}
 	defer feed.Close()
+	viewer := s.admit(w, live)
+	if viewer == nil {
+		return
+	}
+	defer viewer.Leave()
 	s.viewers.Add(1)
 	defer s.viewers.Done()
 	h := w.Header()
