@@ -154,16 +154,22 @@ func sleep(ctx context.Context, d time.Duration) bool {
 func (l *Load) target(i int) (*url.URL, error) {
 	u, err := url.Parse(strings.ReplaceAll(l.URL, number, strconv.Itoa(i+1)))
 	if err != nil {
-		var e *url.Error
-		if errors.As(err, &e) { // the text of a url.Error holds the URL, and in it may be a token
-			err = e.Err
-		}
-		return nil, fmt.Errorf("URL: %w", err)
+		return nil, fmt.Errorf("URL: %w", withoutURL(err))
 	}
 	if u.Host == "" {
 		return nil, errors.New("URL without a host")
 	}
 	return u, nil
+}
+
+// withoutURL is why a URL is wrong, without the URL, in which there may be a
+// token.
+func withoutURL(err error) error {
+	var e *url.Error
+	if errors.As(err, &e) {
+		return e.Err
+	}
+	return err
 }
 
 // targets are the URLs of so many streams. All must be of one of the schemes.

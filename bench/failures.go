@@ -82,6 +82,22 @@ func (f *failures) totals() (refused, failed map[string]int) {
 	return maps.Clone(f.refused), maps.Clone(f.failed)
 }
 
+// all returns both together.
+func (f *failures) all() map[string]int {
+	all, failed := f.totals()
+	for kind, n := range failed {
+		all[kind] += n
+	}
+	return all
+}
+
+// reset forgets everything.
+func (f *failures) reset() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.refused, f.failed, f.first = nil, nil, nil
+}
+
 func (f *failures) sum() (n int) {
 	refused, failed := f.totals()
 	for _, m := range []map[string]int{refused, failed} {

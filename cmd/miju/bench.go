@@ -19,7 +19,7 @@ import (
 func benchCommand() *cobra.Command {
 	all := &cobra.Command{Use: "bench", Short: "Put load on a server and measure it", Args: cobra.NoArgs}
 	all.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() } // or unknown commands would be no error
-	all.AddCommand(benchPush(), benchFLV())
+	all.AddCommand(benchPush(), benchFLV(), benchHLS())
 	return all
 }
 
@@ -48,6 +48,14 @@ func benchFLV() *cobra.Command {
 	cmd.Use, cmd.Short = "flv URL", "Watch by HTTP-FLV or WebSocket-FLV many times at once"
 	cmd.Example = "  miju bench flv http://localhost:8080/live/demo.flv -n 1000 -d 30s --pid $(pidof miju)\n" +
 		"  miju bench flv 'ws://localhost:8080/live/s{i}.flv' --streams 50 -n 1000"
+	return cmd
+}
+
+func benchHLS() *cobra.Command {
+	c := bench.DefaultHLS()
+	cmd := benchOf(&c, &c.Load, func(ctx context.Context) (any, error) { return shownReport(bench.HLS(ctx, c)) })
+	cmd.Use, cmd.Short = "hls URL", "Watch by low-latency HLS, or plain HLS, many times at once"
+	cmd.Example = "  miju bench hls http://localhost:8080/live/demo.m3u8 -n 200 -d 30s --pid $(pidof miju)"
 	return cmd
 }
 
