@@ -109,7 +109,11 @@ func (v *flvViewer) run(ctx context.Context) bool {
 		for _, e := range batch {
 			v.append(e)
 		}
-		if err := v.flush(ctx); err != nil {
+		clear(batch) // an entry holds all later ones, and this may take long
+		reader.Park()
+		err = v.flush(ctx)
+		reader.Unpark()
+		if err != nil {
 			if errors.Is(err, os.ErrDeadlineExceeded) {
 				v.server.tooSlow(v.stream, "flv", reader.Skipped())
 			}

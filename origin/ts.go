@@ -76,7 +76,10 @@ func (s *Server) copyTS(ctx context.Context, p *pipe, fr framing, feed *tsfeed.R
 		if fr == frameChunk {
 			p.bufs = append(p.bufs, chunkEnd)
 		}
-		if err := p.flush(ctx); err != nil {
+		feed.Park()
+		err = p.flush(ctx)
+		feed.Unpark()
+		if err != nil {
 			if errors.Is(err, os.ErrDeadlineExceeded) {
 				s.tooSlow(live, "http-ts", feed.Skipped())
 			}

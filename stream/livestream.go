@@ -17,6 +17,7 @@ type Stream struct {
 	source  atomic.Pointer[Source]
 	resumed atomic.Uint64
 
+	parking  parking
 	audience *audience
 	viewers  atomic.Int64 // changed with the audience's lock
 

@@ -87,7 +87,8 @@ func (h *Hub) CountEgress(sent func() uint64) {
 	h.audience.meter.sources = append(h.audience.meter.sources, sent)
 }
 
-// Run measures what viewers are sent, until ctx ends.
+// Run measures what viewers are sent and lets go of what parked readers are too
+// far behind of, until ctx ends.
 func (h *Hub) Run(ctx context.Context) {
 	step := time.NewTicker(meterStep)
 	defer step.Stop()
@@ -95,6 +96,9 @@ func (h *Hub) Run(ctx context.Context) {
 		h.audience.mu.Lock()
 		h.audience.meter.look(time.Now())
 		h.audience.mu.Unlock()
+		for _, s := range h.Streams() {
+			s.tow()
+		}
 		select {
 		case <-step.C:
 		case <-ctx.Done():

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/miju-live/miju/media"
@@ -12,6 +13,11 @@ import (
 // maxBatch bounds what NextBatch returns at once, in frames: about eight
 // seconds of a usual stream, a third of what one writev takes.
 const maxBatch = 256
+
+// maxBatchBytes is when a batch ends, in bytes of frames: a reader that is
+// behind looks after so many whether it should jump, and a viewer that takes
+// nothing holds that much and a frame of its own.
+const maxBatchBytes = 256 << 10
 
 // WakeNow as ReaderOptions.Wake wakes a reader at every frame.
 const WakeNow time.Duration = -1
@@ -49,6 +55,10 @@ type Reader struct {
 	floor   time.Duration
 	skipped uint64
 	closed  bool
+
+	// parked is last while the reader is parked, nil if its place was taken.
+	parked atomic.Pointer[node]
+	parks  bool // the stream's parking knows it
 }
 
 // NewReader returns a reader that begins at the newest random access point of
@@ -69,6 +79,7 @@ func (r *Reader) Close() {
 	if !r.closed {
 		r.closed = true
 		r.last, r.wake = nil, nil
+		r.unregister()
 		r.stream.readers.Add(-1)
 	}
 }
@@ -163,7 +174,8 @@ func (r *Reader) sleep() (<-chan struct{}, error) {
 
 // take walks the nodes up to seq and returns those that are followed.
 func (r *Reader) take(batch []*Entry) []*Entry {
-	for r.last.seq < r.seq && len(batch) < cap(batch) {
+	end := r.last.total + maxBatchBytes
+	for r.last.seq < r.seq && len(batch) < cap(batch) && r.last.total < end {
 		n := r.last.next.Load()
 		r.last = n
 		if r.wants(&n.Frame) {
@@ -235,12 +247,18 @@ func (r *Reader) pace(set *media.TrackSet) pace {
 // seek puts the reader before the newest random access point. The caller
 // holds the log's lock.
 func (r *Reader) seek(set *media.TrackSet) {
-	r.last, r.seeking = r.log.tail.Load(), true
+	r.last, r.seeking = r.newest(set), true
+}
+
+// newest is the node before the newest random access point, or the tail if the
+// log holds none. The caller holds the log's lock.
+func (r *Reader) newest(set *media.TrackSet) *node {
 	if t := r.startTrack(set); t != nil {
 		if s := r.log.start(t.ID); s != nil && s.before != nil {
-			r.last = s.before
+			return s.before
 		}
 	}
+	return r.log.tail.Load()
 }
 
 // skipIfLagging jumps to the newest random access point if the reader is
@@ -248,9 +266,7 @@ func (r *Reader) seek(set *media.TrackSet) {
 // the newest GOP stays there: the log holds these frames anyway.
 func (r *Reader) skipIfLagging() {
 	l := r.log
-	tail, next := l.tail.Load(), r.last.next.Load()
-	if r.options.All || next == nil ||
-		tail.Frame.Arrival.Sub(next.Frame.Arrival) <= l.config.MaxLag && tail.since(r.last) <= uint64(l.config.MaxLagMiB)<<20 {
+	if r.options.All || !l.lagging(r.last) {
 		return
 	}
 	l.mu.Lock()
@@ -266,8 +282,20 @@ func (r *Reader) skipIfLagging() {
 	if seeking && r.last.seq > at.seq { // it waited for this; nothing was lost
 		return
 	}
+	r.countSkip()
+}
+
+// lagging reports whether a reader behind last is further behind than it may be.
+func (l *log) lagging(last *node) bool {
+	tail, next := l.tail.Load(), last.next.Load()
+	return next != nil &&
+		(tail.Frame.Arrival.Sub(next.Frame.Arrival) > l.config.MaxLag || tail.since(last) > uint64(l.config.MaxLagMiB)<<20)
+}
+
+// countSkip counts a jump.
+func (r *Reader) countSkip() {
 	r.seq = max(r.seq, r.last.seq)
 	r.skipped++
-	l.skips.Add(1)
-	l.totals.skips.Add(1)
+	r.log.skips.Add(1)
+	r.log.totals.skips.Add(1)
 }

@@ -185,7 +185,9 @@ func (p *player) run(ctx context.Context) error {
 			p.append(e)
 		}
 		clear(batch) // an entry holds all later ones, and this may take long
+		reader.Park()
 		n, err := p.conn.link.Write(p.bufs)
+		reader.Unpark()
 		p.bufs = p.bufs[:0]
 		p.conn.server.played.Add(uint64(n))
 		if err != nil {
