@@ -72,7 +72,8 @@ func (l *Load) run(ctx context.Context, c crowd) (w measured, err error) {
 		return w, err
 	}
 	defer m.close()
-	ctx, cancel := context.WithCancel(ctx)
+	// An interrupt ends the window first, and then those who are counted in it.
+	working, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var all sync.WaitGroup
 	defer all.Wait()
 	defer cancel()
@@ -82,11 +83,11 @@ func (l *Load) run(ctx context.Context, c crowd) (w measured, err error) {
 	all.Go(func() {
 		start := time.Now()
 		for i := range l.N {
-			if !sleep(ctx, time.Until(start.Add(time.Duration(i)*time.Second/time.Duration(l.Ramp)))) {
+			if !sleep(working, time.Until(start.Add(time.Duration(i)*time.Second/time.Duration(l.Ramp)))) {
 				return
 			}
 			all.Go(func() {
-				c.member(ctx, i, sync.OnceFunc(func() {
+				c.member(working, i, sync.OnceFunc(func() {
 					if begun.Add(1) == int64(l.N) {
 						close(everybody)
 					}

@@ -31,22 +31,22 @@ type FLVReport struct {
 	// Disconnected had joined and ended before the load did.
 	Disconnected int       `json:"disconnected" text:"disconnected by the server"`
 	Connect      Quantiles `json:"connect_ms" text:"connecting took" unit:"ms"`
-	Join         Quantiles `json:"join_ms" text:"from request to first random access point" unit:"ms"`
+	Join         Quantiles `json:"join_ms" text:"request to random access point" unit:"ms"`
 	// Bytes are all that came on the connections, from first to last: heads of
 	// answers and the framing around the tags too, TLS not.
-	Bytes       int64   `json:"bytes" text:"bytes received in all"`
-	WindowBytes int64   `json:"window_bytes" text:"bytes received in the window"`
+	Bytes       int64   `json:"bytes" text:"received in all" unit:"bytes"`
+	WindowBytes int64   `json:"window_bytes" text:"received in the window" unit:"bytes"`
 	MbitPerS    float64 `json:"mbit_per_s" text:"delivered" unit:"Mbit/s"`
 	// Stalls are silences of over 500 ms on any connection.
-	Stalls         int     `json:"stalls" text:"stalls (over 500 ms of silence)"`
+	Stalls         int     `json:"stalls" text:"stalls (silence over 500 ms)"`
 	StalledViewers int     `json:"stalled_viewers" text:"viewers that stalled"`
 	LongestSilence float64 `json:"longest_silence_ms" text:"longest silence" unit:"ms"`
 	// What the sample saw.
 	Sample      int       `json:"sample" text:"viewers in the sample"`
 	SampleTags  int       `json:"sample_frames" text:"frames that the sample got"`
-	SampleGaps  int       `json:"sample_gaps" text:"steps of timestamps over 500 ms"`
-	SampleBacks int       `json:"sample_steps_back" text:"steps back of timestamps"`
-	Spread      Quantiles `json:"spread_ms" text:"a picture's arrival spread over the sample by" unit:"ms"`
+	SampleGaps  int       `json:"sample_gaps" text:"timestamp gaps (over 500 ms)"`
+	SampleBacks int       `json:"sample_steps_back" text:"timestamp steps back"`
+	Spread      Quantiles `json:"spread_ms" text:"a picture's spread over the sample" unit:"ms"`
 	End
 }
 
@@ -67,7 +67,7 @@ func FLV(ctx context.Context, c FLVConfig) (*FLVReport, error) {
 		return nil, err
 	}
 	f := newFLVCrowd(&c, targets)
-	draining, stop := context.WithCancel(ctx)
+	draining, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	f.drain.start(draining, c.N)
 	w, err := c.run(ctx, f)
@@ -99,7 +99,6 @@ type flvCrowd struct {
 	frames         atomic.Int64
 	gaps, backs    atomic.Int64
 	spreads        []*spread // by stream
-	every          int       // each such viewer is of the sample
 	before, inside int64     // bytes
 	endWatching    int
 }

@@ -34,20 +34,20 @@ type HLSReport struct {
 	Lost int `json:"lost" text:"gave up later"`
 	// Join is from the request of the multivariant playlist until there is
 	// something to show of all renditions.
-	Join Quantiles `json:"join_ms" text:"from request to first media" unit:"ms"`
+	Join Quantiles `json:"join_ms" text:"request to first picture" unit:"ms"`
 	// Requests are those of the window, of them Playlists of playlists and Media of
 	// parts, segments and initialization sections.
 	Requests    int64   `json:"requests" text:"requests"`
 	Playlists   int64   `json:"playlist_requests" text:"of them of playlists"`
-	Media       int64   `json:"media_requests" text:"of them of parts, segments and their heads"`
+	Media       int64   `json:"media_requests" text:"of them of media"`
 	RequestsPer float64 `json:"requests_per_s" text:"which is" unit:"a second"`
 	// Errors are answers other than 200 and 206, by status, and broken
 	// connections, in the window.
 	Errors map[string]int `json:"errors" text:"errors"`
 	// Fetch is of parts and segments that a playlist listed already.
 	Fetch       Quantiles `json:"fetch_ms" text:"fetching what was listed" unit:"ms"`
-	Bytes       int64     `json:"bytes" text:"bytes received in all"`
-	WindowBytes int64     `json:"window_bytes" text:"bytes received in the window"`
+	Bytes       int64     `json:"bytes" text:"received in all" unit:"bytes"`
+	WindowBytes int64     `json:"window_bytes" text:"received in the window" unit:"bytes"`
 	MbitPerS    float64   `json:"mbit_per_s" text:"delivered" unit:"Mbit/s"`
 	// Edge is how old the begin of a part (or segment) is when all of it has
 	// come: nobody can be nearer to live. Latency is how old what is shown is

@@ -14,22 +14,24 @@ type ServerUse struct {
 	CPUSeconds float64 `json:"cpu_s" text:"CPU of the server" unit:"s"`
 	Cores      float64 `json:"cores" text:"which is" unit:"cores"`
 	// What one unit of work cost; only what fits the load is set.
-	PerGB        *float64 `json:"cpu_s_per_gb,omitempty" text:"CPU per GB delivered" unit:"s"`
-	PerRequest   *float64 `json:"cpu_us_per_request,omitempty" text:"CPU per request" unit:"µs"`
-	PerMillion   *float64 `json:"cpu_s_per_million,omitempty" text:"CPU per million deliveries" unit:"s"`
-	CorePercent  *float64 `json:"core_percent_each,omitempty" text:"CPU of each" unit:"% of a core"`
-	RSSBefore    float64  `json:"rss_before_mb" text:"memory (RSS) before" unit:"MB"`
-	RSS          float64  `json:"rss_mb" text:"memory (RSS) at the end" unit:"MB"`
-	RSSEach      float64  `json:"rss_each_kb" text:"memory for each" unit:"kB"`
-	ProcessCount int      `json:"processes" text:"processes of the server"`
+	PerGB       *float64 `json:"cpu_s_per_gb,omitempty" text:"CPU per GB delivered" unit:"s"`
+	PerRequest  *float64 `json:"cpu_us_per_request,omitempty" text:"CPU per request" unit:"µs"`
+	PerMillion  *float64 `json:"cpu_s_per_million,omitempty" text:"CPU per million deliveries" unit:"s"`
+	CorePercent *float64 `json:"core_percent_each,omitempty" text:"CPU of each" unit:"% of a core"`
+	RSSBefore   float64  `json:"rss_before_mb" text:"memory (RSS) before" unit:"MB"`
+	RSS         float64  `json:"rss_mb" text:"memory (RSS) at the end" unit:"MB"`
+	// RSSEach is not set if the memory did not grow: the server had it before.
+	RSSEach *float64 `json:"rss_each_kb,omitempty" text:"memory for each" unit:"kB"`
 }
 
 // ToolUse is what the tool itself used, and how late it was.
 type ToolUse struct {
-	CPUSeconds   float64   `json:"cpu_s" text:"CPU of the tool" unit:"s"`
-	MachineShare float64   `json:"machine_share" text:"its share of the machine's cores"`
-	MachineBusy  *float64  `json:"machine_busy,omitempty" text:"the machine was busy, all processes" unit:"of 1"`
-	TimerLate    Quantiles `json:"timer_late_ms" text:"the tool's timers came late" unit:"ms"`
+	CPUSeconds float64 `json:"cpu_s" text:"CPU of the tool" unit:"s"`
+	// OwnPercent is the tool's share of all cores of this machine, BusyPercent
+	// that of everybody, by /proc.
+	OwnPercent  float64   `json:"own_percent" text:"which is of this machine" unit:"%"`
+	BusyPercent *float64  `json:"busy_percent,omitempty" text:"this machine was busy" unit:"%"`
+	TimerLate   Quantiles `json:"timer_late_ms" text:"the tool's timers were late by" unit:"ms"`
 }
 
 // The bounds beyond which the tool says that it was the bottleneck itself.
@@ -37,11 +39,11 @@ const (
 	// maxTimerLate is for the timers at p99: a tool that looks later than this
 	// sees delays that are its own.
 	maxTimerLate = 20 * time.Millisecond
-	// maxOwnShare is of the machine's cores.
-	maxOwnShare = 0.4
-	// busyShare and busyOwnShare go together: on a machine with nothing left,
-	// what the tool takes is taken from the server.
-	busyShare, busyOwnShare = 0.95, 0.1
+	// maxOwnPercent is of the machine's cores.
+	maxOwnPercent = 40
+	// busyPercent and busyOwnPercent go together: on a machine with nothing
+	// left, what the tool takes is taken from the server.
+	busyPercent, busyOwnPercent = 95, 10
 	// leastWindow is how long a window must be to tell shares by it.
 	leastWindow = 500 * time.Millisecond
 	// probeEvery is how often the tool looks whether its timers are late.
@@ -121,11 +123,11 @@ func (m *meter) end(n int) measured {
 	w := measured{took: time.Since(m.began)}
 	own := ownCPU() - m.own
 	w.tool = ToolUse{CPUSeconds: round4(own.Seconds()), TimerLate: m.late.quantiles()}
-	w.tool.MachineShare = round4(ratio(own.Seconds(), w.took.Seconds()*float64(runtime.NumCPU())))
+	w.tool.OwnPercent = round4(ratio(100*own.Seconds(), w.took.Seconds()*float64(runtime.NumCPU())))
 	if busy, idle, ok := machineTimes(); ok {
 		if all := busy + idle - m.busy - m.idle; all > 0 {
-			b := round4((busy - m.busy) / all)
-			w.tool.MachineBusy = &b
+			b := round4(100 * (busy - m.busy) / all)
+			w.tool.BusyPercent = &b
 		}
 	}
 	if w.took > leastWindow {
@@ -143,8 +145,10 @@ func (m *meter) end(n int) measured {
 	w.server = &ServerUse{
 		CPUSeconds: round4(w.cpu.Seconds()), Cores: round4(ratio(w.cpu.Seconds(), w.took.Seconds())),
 		RSSBefore: round4(float64(m.before.rss) / 1e6), RSS: round4(float64(now.rss) / 1e6),
-		RSSEach:      round4(ratio(float64(now.rss-m.before.rss)/1e3, float64(n))),
-		ProcessCount: len(m.pids),
+	}
+	if grown := now.rss - m.before.rss; grown > 0 && n > 0 {
+		each := round4(float64(grown) / 1e3 / float64(n))
+		w.server.RSSEach = &each
 	}
 	return w
 }
@@ -155,10 +159,10 @@ func (u *ToolUse) slow() (why []string) {
 		why = append(why, fmt.Sprintf("its timers came %.0f ms late (p99; up to %.0f ms), so what it tells of delays is off by as much", u.TimerLate.P99, u.TimerLate.Max))
 	}
 	switch {
-	case u.MachineShare > maxOwnShare:
-		why = append(why, fmt.Sprintf("it used %.0f %% of this machine's %d cores itself", 100*u.MachineShare, runtime.NumCPU()))
-	case u.MachineBusy != nil && *u.MachineBusy > busyShare && u.MachineShare > busyOwnShare:
-		why = append(why, fmt.Sprintf("this machine was %.0f %% busy, %.0f %% with the tool: run it on another one", 100**u.MachineBusy, 100*u.MachineShare))
+	case u.OwnPercent > maxOwnPercent:
+		why = append(why, fmt.Sprintf("it used %.0f %% of this machine's %d cores itself", u.OwnPercent, runtime.NumCPU()))
+	case u.BusyPercent != nil && *u.BusyPercent > busyPercent && u.OwnPercent > busyOwnPercent:
+		why = append(why, fmt.Sprintf("this machine was %.0f %% busy, %.0f %% with the tool: run it on another one", *u.BusyPercent, u.OwnPercent))
 	}
 	return why
 }

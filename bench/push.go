@@ -37,8 +37,8 @@ type PushReport struct {
 	// may begin.
 	Handshake Quantiles `json:"handshake_ms" text:"handshake" unit:"ms"`
 	// Bytes are those of the clip's tags, without what RTMP or SRT put around.
-	Bytes       int64   `json:"bytes" text:"bytes sent in all"`
-	WindowBytes int64   `json:"window_bytes" text:"bytes sent in the window"`
+	Bytes       int64   `json:"bytes" text:"sent in all" unit:"bytes"`
+	WindowBytes int64   `json:"window_bytes" text:"sent in the window" unit:"bytes"`
 	MbitPerS    float64 `json:"mbit_per_s" text:"sent" unit:"Mbit/s"`
 	Messages    int64   `json:"messages" text:"messages in the window"`
 	// Lag is how long after its time a message was taken by the connection: a

@@ -51,7 +51,7 @@ func WriteTable(w io.Writer, report any) error {
 			fmt.Fprintf(&b, "\n%s\n", r[1])
 			continue
 		}
-		fmt.Fprintf(&b, "%-44s %s\n", r[0], r[1])
+		fmt.Fprintf(&b, "%-34s %s\n", r[0], r[1])
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -113,11 +113,18 @@ func format(v reflect.Value, unit string) string {
 			parts = append(parts, fmt.Sprintf("%d %s", x[k], k))
 		}
 		return strings.Join(parts, ", ")
+	case int64:
+		if unit == bytesUnit {
+			return fmt.Sprintf("%s MB", decimal(float64(x)/1e6))
+		}
 	case float64:
 		return strings.TrimSpace(decimal(x) + " " + unit)
 	}
 	return strings.TrimSpace(fmt.Sprint(v.Interface()) + " " + unit)
 }
+
+// bytesUnit is shown as megabytes.
+const bytesUnit = "bytes"
 
 func decimal(f float64) string { return strconv.FormatFloat(round4(f), 'f', -1, 64) }
 

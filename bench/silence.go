@@ -38,15 +38,13 @@ type silence struct {
 func (v *silence) look(all *silences, now time.Time, came bool, late time.Duration) {
 	silent := now.Sub(v.last) - late
 	window := all.window.Load()
-	if silent > stallAfter {
-		raise(&all.longest, int64(silent))
-		if !v.stalled {
-			v.stalled = true
-			all.stalls.Add(1)
-			if v.window != window+1 {
-				v.window = window + 1
-				all.viewers.Add(1)
-			}
+	raise(&all.longest, int64(silent))
+	if silent > stallAfter && !v.stalled {
+		v.stalled = true
+		all.stalls.Add(1)
+		if v.window != window+1 {
+			v.window = window + 1
+			all.viewers.Add(1)
 		}
 	}
 	if came {
