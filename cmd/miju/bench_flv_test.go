@@ -141,4 +141,3 @@ func TestBenchInterrupted(t *testing.T) {
 		}
 	}
 }
-
