@@ -92,10 +92,12 @@ type dialer struct {
 	tls *tls.Config
 	// in is where all bytes are counted that come.
 	in *atomic.Int64
+	// buffer is that of each connection, in bytes.
+	buffer int
 }
 
 func (l *Load) dialer(in *atomic.Int64) *dialer {
-	return &dialer{tls: l.tlsConfig(), in: in}
+	return &dialer{tls: l.tlsConfig(), in: in, buffer: readBuffer}
 }
 
 func (l *Load) tlsConfig() *tls.Config {
@@ -133,7 +135,7 @@ func (d *dialer) dial(ctx context.Context, u *url.URL) (*conn, error) {
 	}
 	c := &conn{Conn: raw, in: d.in}
 	c.head.c = c
-	c.br = bufio.NewReaderSize(&c.head, readBuffer)
+	c.br = bufio.NewReaderSize(&c.head, d.buffer)
 	return c, nil
 }
 

@@ -51,11 +51,16 @@ func (c *conn) upgrade(u *url.URL, headers ...string) error {
 	if r.StatusCode != http.StatusSwitchingProtocols {
 		return refusalOf(r)
 	}
-	proof := sha1.Sum([]byte(key + acceptGUID))
-	if r.Header.Get("Sec-WebSocket-Accept") != base64.StdEncoding.EncodeToString(proof[:]) || !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
+	if r.Header.Get("Sec-WebSocket-Accept") != accept(key) || !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
 		return fmt.Errorf("%w: a 101 that is no answer to a WebSocket", errProtocol)
 	}
 	return nil
+}
+
+// accept is a server's proof that it has read a key (4.2.2).
+func accept(key string) string {
+	proof := sha1.Sum([]byte(key + acceptGUID))
+	return base64.StdEncoding.EncodeToString(proof[:])
 }
 
 // closed is the end of a WebSocket, with the server's code (7.4), 1005 without.

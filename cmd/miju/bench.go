@@ -19,7 +19,7 @@ import (
 func benchCommand() *cobra.Command {
 	all := &cobra.Command{Use: "bench", Short: "Put load on a server and measure it", Args: cobra.NoArgs}
 	all.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() } // or unknown commands would be no error
-	all.AddCommand(benchPush(), benchFLV(), benchHLS())
+	all.AddCommand(benchPush(), benchFLV(), benchHLS(), benchChat())
 	return all
 }
 
@@ -56,6 +56,15 @@ func benchHLS() *cobra.Command {
 	cmd := benchOf(&c, &c.Load, func(ctx context.Context) (any, error) { return shownReport(bench.HLS(ctx, c)) })
 	cmd.Use, cmd.Short = "hls URL", "Watch by low-latency HLS, or plain HLS, many times at once"
 	cmd.Example = "  miju bench hls http://localhost:8080/live/demo.m3u8 -n 200 -d 30s --pid $(pidof miju)"
+	return cmd
+}
+
+func benchChat() *cobra.Command {
+	c := bench.DefaultChat()
+	cmd := benchOf(&c, &c.Load, func(ctx context.Context) (any, error) { return shownReport(bench.Chat(ctx, c)) })
+	cmd.Use, cmd.Short = "chat URL", "Chat many times at once"
+	cmd.Example = "  miju bench chat ws://localhost:8080/live/demo/chat -n 1000 --rate 5 --pid $(pidof miju)\n" +
+		"  miju bench chat 'ws://localhost:8080/live/s{i}/chat' --rooms 400 -n 20000 --rate 1"
 	return cmd
 }
 
