@@ -89,9 +89,13 @@ func (c *conn) SetDeadline(t time.Time) error {
 }
 
 // SetWriteDeadline implements net.Conn. net/http takes deadlines back behind
-// every answer; the next write sets one anyway.
+// every answer; the next write sets one anyway. Who has taken the connection
+// over may call it from any goroutine.
 func (c *conn) SetWriteDeadline(t time.Time) error {
-	if t.IsZero() && !c.own {
+	if c.own {
+		return c.TCPConn.SetWriteDeadline(t)
+	}
+	if t.IsZero() {
 		return nil
 	}
 	c.renew = time.Time{}
