@@ -26,6 +26,7 @@ func (v *flvViewer) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 	}
 	v.conn, v.total, v.framing = socket.NetConn(), &v.server.flvBytes, frameWebSocket
 	defer v.conn.Close()
+	boundConn(r.Context())
 	ctx, cancel := context.WithCancel(r.Context())
 	written := make(chan struct{})
 	go func() {

@@ -5,6 +5,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/miju-live/miju/backlog"
 )
 
 const (
@@ -48,10 +50,15 @@ type connKey struct{}
 
 // ConnContext is for an http.Server that serves a Listener.
 func ConnContext(ctx context.Context, c net.Conn) context.Context {
-	if c, ok := c.(*conn); ok {
-		return context.WithValue(ctx, connKey{}, c)
+	return context.WithValue(ctx, connKey{}, c)
+}
+
+// boundConn bounds what waits in the kernel behind the connection of a request,
+// all its requests if it has many.
+func boundConn(ctx context.Context) {
+	if c, ok := ctx.Value(connKey{}).(net.Conn); ok {
+		backlog.Bound(c)
 	}
-	return ctx
 }
 
 // connOf returns the connection that a request of HTTP/1 has for itself, nil

@@ -30,6 +30,7 @@ type pipe struct {
 // answered.
 func (p *pipe) open(w http.ResponseWriter, r *http.Request, total *atomic.Uint64) (framing, error) {
 	p.total = total
+	boundConn(r.Context())
 	if r.ProtoMajor >= 2 {
 		p.body = w
 		return framePlain, nil

@@ -17,7 +17,7 @@ const maxBatch = 256
 // maxBatchBytes is when a batch ends, in bytes of frames: a reader that is
 // behind looks after so many whether it should jump, and a viewer that takes
 // nothing holds that much and a frame of its own.
-const maxBatchBytes = 256 << 10
+const maxBatchBytes = 128 << 10
 
 // WakeNow as ReaderOptions.Wake wakes a reader at every frame.
 const WakeNow time.Duration = -1

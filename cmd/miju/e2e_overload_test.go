@@ -91,6 +91,14 @@ func (s *testServer) admitted(t *testing.T, protocol, reason string) bool {
 func overloadable(t *testing.T, change func(*config)) *testServer {
 	t.Helper()
 	s := start(t, change)
+	s.publishPictures(t, 8000)
+	return s
+}
+
+// publishPictures publishes live/x in real time, with 30 pictures a second of so
+// many bytes and a GOP of a second.
+func (s *testServer) publishPictures(t *testing.T, bytes int) *stream.Stream {
+	t.Helper()
 	key, err := streamkey.Join("live", "x")
 	if err != nil {
 		t.Fatal(err)
@@ -99,7 +107,7 @@ func overloadable(t *testing.T, change func(*config)) *testServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	source := &mediatest.Source{Video: mediatest.H264Track(1), Audio: mediatest.AACTrack(2), GOP: 30, FrameBytes: 8000}
+	source := &mediatest.Source{Video: mediatest.H264Track(1), Audio: mediatest.AACTrack(2), GOP: 30, FrameBytes: bytes}
 	p.Write(source.Next())
 	var writing sync.WaitGroup
 	stop := make(chan struct{})
@@ -122,7 +130,7 @@ func overloadable(t *testing.T, change func(*config)) *testServer {
 		writing.Wait()
 		p.Close()
 	})
-	return s
+	return p.Stream()
 }
 
 func (s *testServer) waitNobody(t *testing.T) {

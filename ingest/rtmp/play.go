@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/miju-live/miju/backlog"
 	"github.com/miju-live/miju/ingest"
 	"github.com/miju-live/miju/ingest/rtmp/chunk"
 	"github.com/miju-live/miju/ingest/rtmp/message"
@@ -44,6 +45,7 @@ func (c *conn) Play(ctx context.Context, s *stream.Stream) error {
 		}
 	}
 	c.phase = phaseAdmitted
+	backlog.Bound(c.socket)
 	c.answerPlay()
 	if err := c.link.Flush(0); err != nil {
 		return left(err)
