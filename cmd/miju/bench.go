@@ -36,7 +36,7 @@ func benchPush() *cobra.Command {
 		return shownReport(bench.Push(ctx, c))
 	})
 	cmd.Use, cmd.Short = "push URL", "Publish a clip many times at once, by RTMP, RTMPS or SRT"
-	cmd.Example = "  miju bench push 'rtmp://localhost/live/s{i}' -n 50 -d 60s --pid $(pidof miju)\n" +
+	cmd.Example = "  miju bench push 'rtmp://localhost/live/s{i}' -n 50 -d 60s --pid \"$(pidof miju)\"\n" +
 		"  miju bench push 'srt://localhost:8890?streamid=publish:live/s{i}' -n 50 --file clip.flv"
 	cmd.Flags().StringVar(&clip, "file", "", "FLV file, which is played in a loop in its own time; empty is the demo")
 	return cmd
@@ -46,7 +46,7 @@ func benchFLV() *cobra.Command {
 	c := bench.DefaultFLV()
 	cmd := benchOf(&c, &c.Load, func(ctx context.Context) (any, error) { return shownReport(bench.FLV(ctx, c)) })
 	cmd.Use, cmd.Short = "flv URL", "Watch by HTTP-FLV or WebSocket-FLV many times at once"
-	cmd.Example = "  miju bench flv http://localhost:8080/live/demo.flv -n 1000 -d 30s --pid $(pidof miju)\n" +
+	cmd.Example = "  miju bench flv http://localhost:8080/live/demo.flv -n 1000 -d 30s --pid \"$(pidof miju)\"\n" +
 		"  miju bench flv 'ws://localhost:8080/live/s{i}.flv' --streams 50 -n 1000"
 	return cmd
 }
@@ -55,7 +55,7 @@ func benchHLS() *cobra.Command {
 	c := bench.DefaultHLS()
 	cmd := benchOf(&c, &c.Load, func(ctx context.Context) (any, error) { return shownReport(bench.HLS(ctx, c)) })
 	cmd.Use, cmd.Short = "hls URL", "Watch by low-latency HLS, or plain HLS, many times at once"
-	cmd.Example = "  miju bench hls http://localhost:8080/live/demo.m3u8 -n 200 -d 30s --pid $(pidof miju)"
+	cmd.Example = "  miju bench hls http://localhost:8080/live/demo.m3u8 -n 200 -d 30s --pid \"$(pidof miju)\""
 	return cmd
 }
 
@@ -63,7 +63,7 @@ func benchChat() *cobra.Command {
 	c := bench.DefaultChat()
 	cmd := benchOf(&c, &c.Load, func(ctx context.Context) (any, error) { return shownReport(bench.Chat(ctx, c)) })
 	cmd.Use, cmd.Short = "chat URL", "Chat many times at once"
-	cmd.Example = "  miju bench chat ws://localhost:8080/live/demo/chat -n 1000 --rate 5 --pid $(pidof miju)\n" +
+	cmd.Example = "  miju bench chat ws://localhost:8080/live/demo/chat -n 1000 --rate 5 --pid \"$(pidof miju)\"\n" +
 		"  miju bench chat 'ws://localhost:8080/live/s{i}/chat' --rooms 400 -n 20000 --rate 1"
 	return cmd
 }

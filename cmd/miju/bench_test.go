@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -109,5 +112,28 @@ func TestBenchRefusedPublishers(t *testing.T) {
 	r, err := runBench[bench.PushReport](t, "push", s.rtmpURL("a.b{i}"), "-n", "2", "-d", "1s")
 	if err == nil || !strings.Contains(err.Error(), bench.ErrNothing.Error()) || r.Refused["NetStream.Publish.Rejected"] != 2 {
 		t.Errorf("%v %+v", err, r)
+	}
+}
+
+// TestBenchFanoutSoak runs the short form of docs/bench.md with few viewers.
+func TestBenchFanoutSoak(t *testing.T) {
+	if os.Getenv("MIJU_SOAK") == "" {
+		t.Skip("make soak runs it")
+	}
+	cmd := exec.CommandContext(t.Context(), filepath.Join("..", "..", "scripts", "bench-fanout.sh"))
+	// MIJU_SOAK would be a setting that the server does not know.
+	cmd.Env = slices.DeleteFunc(append(os.Environ(), "VIEWERS=5", "DURATION=2"), func(e string) bool { return strings.HasPrefix(e, envPrefix) })
+	var progress bytes.Buffer
+	cmd.Stderr = &progress
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, &progress)
+	}
+	t.Logf("\n%s", out)
+	for _, row := range []string{"HTTP-FLV", "HTTP-FLV, --flv-batch 100ms", "WebSocket-FLV", "LL-HLS"} {
+		// viewers, and a rate
+		if !regexp.MustCompile(`(?m)^` + row + ` +5 +[1-9]`).Match(out) {
+			t.Errorf("no row of %s", row)
+		}
 	}
 }
