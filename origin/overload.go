@@ -3,6 +3,7 @@ package origin
 import (
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/miju-live/miju/stream"
 	"github.com/miju-live/miju/streamkey"
@@ -11,6 +12,10 @@ import (
 // overloadRetry says in seconds when to try again: viewers come and go by the
 // second, and a refusal costs little.
 const overloadRetry = "5"
+
+// overloadLog is how often at most the log speaks of refusals, in seconds: a
+// crowd is thousands of them. All are counted.
+const overloadLog = 60
 
 // admit takes a place for a viewer of live; it answers the request if there is
 // none.
@@ -42,6 +47,9 @@ func (s *Server) overloaded(w http.ResponseWriter, err error) {
 	code := "overloaded"
 	if r, ok := errors.AsType[stream.Refusal](err); ok {
 		code = r.String()
+	}
+	if now, last := time.Now().Unix(), s.overloadLogged.Load(); now-last >= overloadLog && s.overloadLogged.CompareAndSwap(last, now) {
+		s.log.Warn("viewers are refused", "reason", code)
 	}
 	w.Header().Set("Retry-After", overloadRetry)
 	s.fail(w, http.StatusServiceUnavailable, code, err.Error())

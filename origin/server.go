@@ -47,6 +47,9 @@ type Server struct {
 	hls *hlsOrigin
 
 	viewers sync.WaitGroup
+	// overloadLogged is when the log spoke of refused viewers last, in Unix
+	// seconds.
+	overloadLogged atomic.Int64
 	counters
 }
 

@@ -92,13 +92,21 @@ func (h *Hub) CountEgress(sent func() uint64) {
 func (h *Hub) Run(ctx context.Context) {
 	step := time.NewTicker(meterStep)
 	defer step.Stop()
+	var streams []*Stream
 	for {
 		h.audience.mu.Lock()
 		h.audience.meter.look(time.Now())
 		h.audience.mu.Unlock()
-		for _, s := range h.Streams() {
+		h.mu.RLock()
+		for _, s := range h.streams {
+			streams = append(streams, s)
+		}
+		h.mu.RUnlock()
+		for _, s := range streams {
 			s.tow()
 		}
+		clear(streams)
+		streams = streams[:0]
 		select {
 		case <-step.C:
 		case <-ctx.Done():

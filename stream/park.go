@@ -1,6 +1,9 @@
 package stream
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // parking knows the readers that may be parked. What a reader is behind of is
 // held in memory for it; while its owner is held up elsewhere it cannot jump, so
@@ -18,8 +21,8 @@ func (r *Reader) Park() {
 	if r.options.All {
 		return
 	}
-	if !r.parks {
-		r.parks = true
+	if r.parked == nil {
+		r.parked = new(atomic.Pointer[node])
 		p := &r.stream.parking
 		p.mu.Lock()
 		if p.readers == nil {
@@ -50,7 +53,7 @@ func (r *Reader) Unpark() {
 
 // unregister forgets a reader that is closed.
 func (r *Reader) unregister() {
-	if !r.parks {
+	if r.parked == nil {
 		return
 	}
 	r.parked.Store(nil)

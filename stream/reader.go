@@ -56,9 +56,9 @@ type Reader struct {
 	skipped uint64
 	closed  bool
 
-	// parked is last while the reader is parked, nil if its place was taken.
-	parked atomic.Pointer[node]
-	parks  bool // the stream's parking knows it
+	// parked holds last while the reader is parked, nil if its place was taken.
+	// It is there since it was parked first, and the stream's parking knows it.
+	parked *atomic.Pointer[node]
 }
 
 // NewReader returns a reader that begins at the newest random access point of

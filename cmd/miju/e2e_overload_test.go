@@ -218,6 +218,9 @@ func TestFullLine(t *testing.T) {
 	if n := s.metric(t, `miju_viewers_refused_total{reason="max_egress"}`); n < float64(len(counted)+1) {
 		t.Errorf("%v are counted as refused", n)
 	}
+	if n := s.log.count("viewers are refused", "reason=max_egress"); n != 1 {
+		t.Errorf("the log speaks of that %d times", n)
+	}
 	for _, path := range []string{"video.m3u8", list.parts[0].uri} {
 		if a := ask(t, "GET", s.url("/live/x/"+path)); a.status != http.StatusOK {
 			t.Errorf("%s: %d %s", path, a.status, a.body)
