@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"slices"
 	"strings"
 	"time"
@@ -105,6 +106,9 @@ func New(c Config, s Sources, log *slog.Logger) http.Handler {
 	mux.HandleFunc("GET /api/v1/rooms", api.rooms)
 	mux.HandleFunc("POST /api/v1/rooms/{app}/{name}/announcements", api.announce)
 	mux.Handle("GET /metrics", s.Metrics)
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	return guard(c.Hosts, mux)
 }
 

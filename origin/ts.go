@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"time"
 
 	"github.com/miju-live/miju/media"
 	"github.com/miju-live/miju/stream"
@@ -20,7 +21,7 @@ func (s *Server) serveTS(w http.ResponseWriter, r *http.Request, key streamkey.K
 		s.offline(w, key)
 		return
 	}
-	feed, err := tsfeed.NewReader(live, s.config.FLVBatch)
+	feed, err := tsfeed.NewReader(live, time.Duration(s.config.FLVBatch))
 	if err != nil {
 		s.fail(w, http.StatusNotAcceptable, "unsupported_codec", err.Error())
 		return

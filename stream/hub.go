@@ -57,7 +57,15 @@ type Hub struct {
 	published atomic.Uint64
 	totals    counters
 	audience  audience
+	pace      atomic.Int64
 }
+
+// SetPace sets how often readers with WakeAuto wake, of all streams: at most once
+// in this time, at every video frame if it is 0.
+func (h *Hub) SetPace(d time.Duration) { h.pace.Store(int64(d)) }
+
+// Pace returns what SetPace set.
+func (h *Hub) Pace() time.Duration { return time.Duration(h.pace.Load()) }
 
 // NewHub returns an empty hub. onChange, if not nil, is called after a key
 // went live or ended, on the publisher's goroutine; two calls for one key may
@@ -91,8 +99,7 @@ func (h *Hub) Publish(key streamkey.Key, source Source) (*Publisher, error) {
 	case s != nil && h.keep(s):
 		s.resumed.Add(1)
 	default:
-		s = newStream(key, h.config, &h.totals)
-		s.audience = &h.audience
+		s = newStream(key, h)
 		h.streams[key] = s
 		h.published.Add(1)
 	}

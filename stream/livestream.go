@@ -27,9 +27,9 @@ type Stream struct {
 	expiry     *time.Timer
 }
 
-func newStream(key streamkey.Key, c Config, totals *counters) *Stream {
-	s := &Stream{key: key, started: time.Now()}
-	s.log.init(c, totals)
+func newStream(key streamkey.Key, h *Hub) *Stream {
+	s := &Stream{key: key, started: time.Now(), audience: &h.audience}
+	s.log.init(h.config, &h.totals, &h.pace)
 	return s
 }
 

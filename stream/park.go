@@ -81,5 +81,5 @@ func (r *Reader) behindGOP(n *node) bool {
 	l := r.log
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return !l.closed && r.newest(l.set.Load()).seq > n.seq
+	return !l.closed.Load() && r.newest(l.set.Load()).seq > n.seq
 }

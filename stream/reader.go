@@ -19,8 +19,12 @@ const maxBatch = 256
 // nothing holds that much and a frame of its own.
 const maxBatchBytes = 128 << 10
 
-// WakeNow as ReaderOptions.Wake wakes a reader at every frame.
-const WakeNow time.Duration = -1
+const (
+	// WakeNow as ReaderOptions.Wake wakes a reader at every frame.
+	WakeNow time.Duration = -1
+	// WakeAuto wakes it as Hub.SetPace says.
+	WakeAuto time.Duration = -2
+)
 
 // ReaderOptions choose what a reader follows and when it wakes. The zero value
 // follows the default video and the default audio and wakes at video frames.
@@ -34,7 +38,7 @@ type ReaderOptions struct {
 	All bool
 	// Wake is the least time between two wake-ups, which come at frames of
 	// the followed video track (at any frame if there is none). 0 is every
-	// video frame, WakeNow every frame of any track.
+	// video frame, WakeNow every frame of any track, WakeAuto what the hub says.
 	Wake time.Duration
 }
 
@@ -82,6 +86,35 @@ func (r *Reader) Close() {
 		r.unregister()
 		r.stream.readers.Add(-1)
 	}
+}
+
+// Ready reports whether NextBatch would return at once.
+func (r *Reader) Ready() bool {
+	return r.last.seq < r.seq || r.wake == nil || r.set != r.log.set.Load() || r.last.seq < r.wake.seq.Load() || r.log.closed.Load()
+}
+
+// Place tells where the reader is: readers of one stream with the same Place
+// get the same frames from there on. It rises.
+func (r *Reader) Place() uint64 { return r.last.seq }
+
+// Begun reports whether the reader has returned a frame since it began or was
+// skipped.
+func (r *Reader) Begun() bool { return !r.seeking }
+
+// Twin returns a reader at the same place, which counts for nobody and need not
+// be closed.
+func (r *Reader) Twin() *Reader {
+	twin := &Reader{stream: r.stream, log: r.log, options: r.options, closed: true}
+	twin.Follow(r)
+	return twin
+}
+
+// Rest lets go of what is held in memory for the reader. Only Follow and Close may come next.
+func (r *Reader) Rest() { r.last = nil }
+
+// Follow puts the reader where another one of its stream is.
+func (r *Reader) Follow(other *Reader) {
+	r.last, r.wake, r.set, r.seq, r.seeking, r.floor = other.last, other.wake, other.set, other.seq, other.seeking, other.floor
 }
 
 // Skipped counts how often the reader lagged too far and jumped forward.
@@ -157,7 +190,7 @@ func (r *Reader) sleep() (<-chan struct{}, error) {
 	if set := l.set.Load(); r.wake == nil || r.set != set {
 		r.set, r.wake = set, l.wakeOf(r.pace(set))
 	}
-	if l.closed {
+	if l.closed.Load() {
 		if r.seq = l.tail.Load().seq; r.last.seq >= r.seq {
 			return nil, io.EOF
 		}
@@ -271,7 +304,7 @@ func (r *Reader) skipIfLagging() {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed { // what is left is all there ever will be
+	if l.closed.Load() { // what is left is all there ever will be
 		return
 	}
 	at, seeking := r.last, r.seeking

@@ -42,6 +42,8 @@ func bindFlags(fs *pflag.FlagSet, config any) {
 			fs.IntVarP(p, s.name, s.tag.Get("short"), *p, s.help())
 		case *time.Duration:
 			fs.DurationVarP(p, s.name, s.tag.Get("short"), *p, s.help())
+		case pflag.Value:
+			fs.VarP(p, s.name, s.tag.Get("short"), s.help())
 		}
 		fs.Lookup(s.name).Annotations = map[string][]string{groupAnnotation: {s.tag.Get("group")}}
 	})
@@ -156,6 +158,8 @@ func kindOf(f *pflag.Flag) string {
 		return "a whole number"
 	case "bool":
 		return "true or false"
+	case "auto or time":
+		return "auto or a time like 100ms, 2s at most"
 	}
 	return "a text"
 }
