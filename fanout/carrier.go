@@ -30,7 +30,6 @@ type carrier struct {
 	// with them.
 	ahead []*viewer
 	ended bool
-	bufs  [][]byte
 }
 
 // answer is what a viewer hears that asks to be carried.
@@ -124,15 +123,8 @@ func (c *carrier) round(batch []*stream.Entry, last bool) bool {
 		c.ended = true
 		return false
 	}
-	for _, e := range batch {
-		c.bufs = c.muxer.Append(c.bufs, e)
-	}
 	c.at = c.reader.Place()
-	if len(c.bufs) > 0 {
-		c.write()
-	}
-	clear(c.bufs)
-	c.bufs = c.bufs[:0]
+	c.write(batch)
 	c.admit()
 	c.count()
 	c.ended = len(c.viewers)+len(c.ahead) == 0
@@ -141,20 +133,29 @@ func (c *carrier) round(batch []*stream.Entry, last bool) bool {
 
 // write writes to each viewer what there is room for. Who has room for less
 // goes on alone.
-func (c *carrier) write() {
+func (c *carrier) write(batch []*stream.Entry) {
 	whole := bytesPool.Get().(*[]byte)
-	b := (*whole)[:0]
-	for _, piece := range c.bufs {
-		b = append(b, piece...)
+	b, before := (*whole)[:0], c.muxer.Twin()
+	for _, e := range batch {
+		b = c.muxer.AppendBytes(b, e)
 	}
 	sent := 0
+	var bufs [][]byte // b in shared pieces
 	c.viewers = slices.DeleteFunc(c.viewers, func(v *viewer) bool {
+		if len(b) == 0 {
+			return false
+		}
 		n, err := v.try.TryWrite(b)
 		sent += n
 		if err == nil && n == len(b) {
 			return false
 		}
-		c.handBack(v, handover{rest: behind(c.bufs, n), err: err})
+		if bufs == nil {
+			for _, e := range batch {
+				bufs = before.Append(bufs, e)
+			}
+		}
+		c.handBack(v, handover{rest: behind(bufs, n), err: err})
 		return true
 	})
 	c.group.Sent.Add(uint64(sent))

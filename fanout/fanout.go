@@ -16,6 +16,9 @@ type Muxer interface {
 	// Append appends the bytes of a frame, and of what must come before it. They
 	// are shared and must not be changed.
 	Append(bufs [][]byte, e *stream.Entry) [][]byte
+	// AppendBytes appends the same bytes in one piece, and leaves nothing behind
+	// for others: who writes one piece to many has no use for shared ones.
+	AppendBytes(dst []byte, e *stream.Entry) []byte
 	// Same reports whether other makes the same bytes of whatever comes next.
 	Same(other Muxer) bool
 	// Twin returns a Muxer that is the Same.

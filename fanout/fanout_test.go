@@ -33,6 +33,13 @@ func (m *numbered) Append(bufs [][]byte, e *stream.Entry) [][]byte {
 	return append(bufs, []byte{'<', byte(m.form)}, e.Frame.Data, []byte{'>'})
 }
 
+func (m *numbered) AppendBytes(dst []byte, e *stream.Entry) []byte {
+	for _, b := range m.Append(nil, e) {
+		dst = append(dst, b...)
+	}
+	return dst
+}
+
 func (m *numbered) Same(other Muxer) bool { o, ok := other.(*numbered); return ok && *m == *o }
 
 func (m *numbered) Twin() Muxer { twin := *m; return &twin }

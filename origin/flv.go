@@ -110,6 +110,9 @@ func (v *flvViewer) run(ctx context.Context) bool {
 	defer v.hurry(ctx)()
 	reader := v.stream.NewReader(stream.ReaderOptions{Data: true, Wake: time.Duration(v.server.config.FLVBatch)})
 	defer reader.Close()
+	if (v.head != nil || v.conn == nil) && !reader.Ready() && v.flush(ctx) != nil { // nothing to show yet
+		return false
+	}
 	err := v.server.flv.Serve(ctx, v.stream, reader, &v.muxer, v.socket())
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		v.server.tooSlow(v.stream, "flv", reader.Skipped())
@@ -145,25 +148,49 @@ func (m *flvMuxer) Twin() fanout.Muxer {
 
 // Append implements fanout.Muxer.
 func (m *flvMuxer) Append(bufs [][]byte, e *stream.Entry) [][]byte {
-	f := &e.Frame
+	before, ok := m.before(&e.Frame)
+	if before != nil {
+		bufs = append(bufs, m.framing.wrap(before)...)
+	}
+	if ok {
+		bufs = append(bufs, m.framing.wire(e, m.packing)...)
+	}
+	return bufs
+}
+
+// AppendBytes implements fanout.Muxer.
+func (m *flvMuxer) AppendBytes(dst []byte, e *stream.Entry) []byte {
+	before, ok := m.before(&e.Frame)
+	if before != nil {
+		dst = append(m.framing.appendOpen(dst, len(before)), before...)
+		dst = m.framing.appendClose(dst)
+	}
+	if ok {
+		dst = m.framing.appendTag(dst, &e.Frame, m.packing)
+	}
+	return dst
+}
+
+// before returns what must come before a frame, and whether that is to come.
+func (m *flvMuxer) before(f *media.Frame) (b []byte, ok bool) {
 	if !m.begun {
 		m.begun = true
 		m.video, m.audio = m.first(f, media.KindVideo), m.first(f, media.KindAudio)
-		bufs = append(bufs, m.framing.wrap(m.header(f))...)
+		b = m.header(f)
 	}
 	switch sent := m.sent(f.Track.Kind()); {
 	case sent == nil: // data
 	case *sent == nil: // a kind that the header did not announce
-		return bufs
+		return b, false
 	case !flv.Follows(*sent, f):
-		return bufs
+		return b, false
 	case *sent != f.Track:
 		if !bytes.Equal((*sent).Config, f.Track.Config) {
-			bufs = append(bufs, m.framing.wrap(flv.AppendSequenceHeader(nil, f.Track, f.DTS, m.packing))...)
+			b = flv.AppendSequenceHeader(b, f.Track, f.DTS, m.packing)
 		}
 		*sent = f.Track
 	}
-	return append(bufs, m.framing.wire(e, m.packing)...)
+	return b, true
 }
 
 // first returns the track of a kind that the answer begins with: that of its

@@ -25,13 +25,14 @@ type pipe struct {
 	total  *atomic.Uint64 // counts what is sent
 	bufs   [][]byte
 	out    net.Buffers
+	head   []byte // what must go out first
 	// half is set between the halves of a message.
 	half bool
 }
 
-// open takes the connection over and sends the head; HTTP/2, which has no
-// connection of its own for an answer, copies. After an error the request is
-// answered.
+// open takes the connection over, and makes the head, which goes out with what
+// is written next; HTTP/2, which has no connection of its own for an answer,
+// copies. After an error the request is answered.
 func (p *pipe) open(w http.ResponseWriter, r *http.Request, total *atomic.Uint64) (framing, error) {
 	p.total = total
 	boundConn(r.Context())
@@ -58,12 +59,10 @@ func (p *pipe) open(w http.ResponseWriter, r *http.Request, total *atomic.Uint64
 	head.WriteString("HTTP/1.1 200 OK\r\n")
 	if err = h.Write(&head); err == nil {
 		head.WriteString("\r\n")
-		p.bufs = append(p.bufs, head.Bytes())
-		err = p.flush(r.Context())
+		p.head = head.Bytes()
+		return fr, nil
 	}
-	if err != nil {
-		p.close()
-	}
+	p.close()
 	return fr, err
 }
 
@@ -118,7 +117,10 @@ func (p *pipe) Write(ctx context.Context, bufs [][]byte) (int64, error) {
 	if ctx.Err() != nil { // the end of ctx has set a nearer one, which this took back
 		p.conn.SetWriteDeadline(time.Now().Add(closeGrace))
 	}
-	p.out = bufs
+	if p.out = bufs; p.head != nil {
+		p.out = append(net.Buffers{p.head}, bufs...)
+		p.head = nil
+	}
 	if c, ok := p.conn.(*conn); ok {
 		return p.out.WriteTo(c.TCPConn)
 	}

@@ -22,7 +22,7 @@ import (
 
 // Config rules what viewers get.
 type Config struct {
-	FLVBatch     stream.Batch  `flag:"flv-batch" group:"latency" help:"write to viewers of HTTP-FLV and HTTP-TS at most this often: 0s is at every video frame, longer costs less CPU and adds as much delay; auto is 0s while the machine has room and up to 350ms when it is busy"`
+	FLVBatch     stream.Batch  `flag:"flv-batch" group:"latency" help:"write to viewers of HTTP-FLV and HTTP-TS at most this often: 0s is at every video frame, longer costs less CPU and adds as much delay; auto is 0s while the machine has room and up to 200ms when it is busy"`
 	WriteTimeout time.Duration `flag:"write-timeout" group:"limits" help:"disconnect a viewer that takes nothing for this long" min:"1s" max:"5m"`
 	CORSOrigins  string        `flag:"cors-origins" group:"network" help:"web pages that may play from here: * for all, or a list like https://a.example,https://b.example"`
 	HLS          HLSConfig

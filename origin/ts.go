@@ -49,6 +49,9 @@ func (s *Server) serveTS(w http.ResponseWriter, r *http.Request, key streamkey.K
 		return
 	}
 	defer p.close()
+	if p.flush(r.Context()) != nil {
+		return
+	}
 	if s.copyTS(r.Context(), p, framing, feed, live) {
 		p.end(r.Context(), framing)
 	}

@@ -73,7 +73,12 @@ func (s *Stream) NewReader(o ReaderOptions) *Reader {
 	l := r.log
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	r.seek(l.set.Load())
+	set := l.set.Load()
+	r.seek(set)
+	if set != nil {
+		r.set, r.wake = set, l.wakeOf(r.pace(set))
+		r.seq = r.wake.seq.Load()
+	}
 	s.readers.Add(1) // when its place is found: who sees it counted may write on
 	return r
 }

@@ -66,6 +66,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	m.counter("miju_egress_bytes_total", bytesHelp, c.srt.Stats().PlayedBytes, "protocol", "srt")
 	m.counter("miju_egress_bytes_total", bytesHelp, viewers.HLSBytes, "protocol", "hls")
 	m.counter("miju_egress_bytes_total", bytesHelp, viewers.TSBytes, "protocol", "ts")
+	m.gauge("miju_batch_seconds", "How often viewers are written to by --flv-batch auto; 0 is at every video frame.", c.hub.Pace().Seconds())
 	m.counter("miju_slow_viewers_total", "Viewers that were disconnected because they took nothing.", viewers.Slow)
 	for status, n := range viewers.Failures {
 		m.counter("miju_http_failures_total", "Requests of viewers that were answered with an error.", n, "status", strconv.Itoa(status))

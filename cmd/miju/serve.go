@@ -179,6 +179,7 @@ func (s *server) serve(ctx context.Context) error {
 		})
 	}
 	others.Go(func() { s.origin.Run(viewCtx) })
+	others.Go(func() { keepPace(viewCtx, s.hub) })
 	others.Go(func() { s.hub.Run(viewCtx) })
 	public := s.httpServer(viewCtx, http.HandlerFunc(s.route))
 	public.TLSConfig = s.secure
@@ -195,6 +196,7 @@ func (s *server) serve(ctx context.Context) error {
 	s.log.Info("shutting down")
 	stopIngest()
 	publishers.Wait()
+	s.rtmpServer.Wait()
 	s.hub.Close() // streams end, and with them what follows them
 
 	graceful, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)

@@ -223,3 +223,15 @@ func (m *muxer) Append(bufs [][]byte, e *stream.Entry) [][]byte {
 	}
 	return bufs
 }
+
+// AppendBytes implements fanout.Muxer.
+func (m *muxer) AppendBytes(dst []byte, e *stream.Entry) []byte {
+	before, ok := m.announce.Before(&e.Frame)
+	for _, b := range before {
+		dst = chunk.Append(dst, playChunkSize, b)
+	}
+	if !ok {
+		return dst
+	}
+	return chunk.AppendSplit(dst, playChunkSize, message.OfFrame(&e.Frame, m.announce.Packing), e.Frame.Data)
+}
