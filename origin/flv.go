@@ -43,7 +43,7 @@ func (s *Server) serveFLV(w http.ResponseWriter, r *http.Request, key streamkey.
 	if place == nil {
 		return
 	}
-	v := &flvViewer{pipe: pipe{server: s}, stream: live, place: place, muxer: flvMuxer{stream: live, packing: packing}}
+	v := &flvViewer{pipe: pipe{server: s}, stream: live, place: place, muxer: flvMuxer{stream: live, packing: packing, catchUp: catchUp{s.config.FLVJoin.edgeFor(live)}}}
 	if strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
 		v.serveWebSocket(w, r)
 		return
@@ -130,6 +130,7 @@ type flvMuxer struct {
 
 	begun        bool
 	video, audio *media.Track // as last sent; nil is not part of this answer
+	catchUp
 }
 
 var _ fanout.Muxer = (*flvMuxer)(nil)
@@ -148,6 +149,12 @@ func (m *flvMuxer) Twin() fanout.Muxer {
 
 // Append implements fanout.Muxer.
 func (m *flvMuxer) Append(bufs [][]byte, e *stream.Entry) [][]byte {
+	if !m.begun {
+		m.begin(&e.Frame)
+	}
+	if !m.over(&e.Frame) {
+		return append(bufs, m.appendHurried(nil, &e.Frame))
+	}
 	before, ok := m.before(&e.Frame)
 	if before != nil {
 		bufs = append(bufs, m.framing.wrap(before)...)
@@ -160,13 +167,28 @@ func (m *flvMuxer) Append(bufs [][]byte, e *stream.Entry) [][]byte {
 
 // AppendBytes implements fanout.Muxer.
 func (m *flvMuxer) AppendBytes(dst []byte, e *stream.Entry) []byte {
-	before, ok := m.before(&e.Frame)
+	if !m.over(&e.Frame) {
+		return m.appendHurried(dst, &e.Frame)
+	}
+	return m.appendFrame(dst, &e.Frame)
+}
+
+// appendHurried appends a frame before the live edge.
+func (m *flvMuxer) appendHurried(dst []byte, f *media.Frame) []byte {
+	if fast, ok := m.hurry(f); ok {
+		return m.appendFrame(dst, &fast)
+	}
+	return dst
+}
+
+func (m *flvMuxer) appendFrame(dst []byte, f *media.Frame) []byte {
+	before, ok := m.before(f)
 	if before != nil {
 		dst = append(m.framing.appendOpen(dst, len(before)), before...)
 		dst = m.framing.appendClose(dst)
 	}
 	if ok {
-		dst = m.framing.appendTag(dst, &e.Frame, m.packing)
+		dst = m.framing.appendTag(dst, f, m.packing)
 	}
 	return dst
 }

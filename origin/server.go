@@ -23,6 +23,7 @@ import (
 // Config rules what viewers get.
 type Config struct {
 	FLVBatch     stream.Batch  `flag:"flv-batch" group:"latency" help:"write to viewers of HTTP-FLV and HTTP-TS at most this often: 0s is at every video frame, longer costs less CPU and adds as much delay; auto is 0s while the machine has room and up to 200ms when it is busy"`
+	FLVJoin      FLVJoin       `flag:"flv-join" group:"latency" help:"what a new viewer of FLV begins with: gop is the current GOP from its start, which a player shows from there; live is the same pictures in an eighth of their time and without their sound, so that a player is at the live edge soon and buffers little"`
 	WriteTimeout time.Duration `flag:"write-timeout" group:"limits" help:"disconnect a viewer that takes nothing for this long" min:"1s" max:"5m"`
 	CORSOrigins  string        `flag:"cors-origins" group:"network" help:"web pages that may play from here: * for all, or a list like https://a.example,https://b.example"`
 	HLS          HLSConfig
@@ -31,7 +32,7 @@ type Config struct {
 // DefaultConfig writes at every video frame while there is room, and lets every
 // page play.
 func DefaultConfig() Config {
-	return Config{FLVBatch: stream.BatchAuto, WriteTimeout: 10 * time.Second, CORSOrigins: "*", HLS: DefaultHLSConfig()}
+	return Config{FLVBatch: stream.BatchAuto, FLVJoin: JoinGOP, WriteTimeout: 10 * time.Second, CORSOrigins: "*", HLS: DefaultHLSConfig()}
 }
 
 // Server is the http.Handler of everything but chat. Requests end with their

@@ -158,6 +158,8 @@ func kindOf(f *pflag.Flag) string {
 		return "a whole number"
 	case "bool":
 		return "true or false"
+	case "gop or live":
+		return "gop or live"
 	case "auto or time":
 		return "auto or a time like 100ms, 2s at most"
 	}
