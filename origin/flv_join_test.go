@@ -27,17 +27,7 @@ func TestJoinLive(t *testing.T) {
 		{name: "sound alone", frames: 200, audioOnly: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			key, err := streamkey.Parse("live/x")
-			if err != nil {
-				t.Fatal(err)
-			}
-			hub := stream.NewHub(stream.DefaultConfig(), nil)
-			defer hub.Close()
-			pub, err := hub.Publish(key, stream.Source{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer pub.Close()
+			pub := publishLive(t)
 			source := &mediatest.Source{Audio: mediatest.AACTrack(2), GOP: 90}
 			if !c.audioOnly {
 				source.Video = mediatest.H264Track(1)
@@ -58,7 +48,7 @@ func TestJoinLive(t *testing.T) {
 			}
 			m := &flvMuxer{stream: live, catchUp: catchUp{edge}}
 			usual := &flvMuxer{stream: live}
-			reader := live.NewReader(stream.ReaderOptions{})
+			reader := live.NewReader(stream.ReaderOptions{Wake: stream.WakeNow})
 			defer reader.Close()
 			batch, err := reader.NextBatch(t.Context(), nil)
 			if err != nil {
@@ -91,12 +81,8 @@ func TestJoinLive(t *testing.T) {
 			if c.hurried != (last >= 0) {
 				t.Errorf("hurried to %v", last)
 			}
-			f := source.Next()
-			for f.Track.Kind() != media.KindVideo && !c.audioOnly {
-				f = source.Next()
-			}
-			pub.Write(f)
-			for !m.Same(usual) || len(batch) > 0 {
+			for !m.Same(usual) {
+				pub.Write(source.Next())
 				if batch, err = reader.NextBatch(t.Context(), batch); err != nil {
 					t.Fatal(err)
 				}
@@ -106,10 +92,22 @@ func TestJoinLive(t *testing.T) {
 						t.Error("behind the edge it differs")
 					}
 				}
-				if m.Same(usual) {
-					break
-				}
 			}
 		})
 	}
+}
+
+func publishLive(t *testing.T) *stream.Publisher {
+	t.Helper()
+	key, err := streamkey.Parse("live/x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	hub := stream.NewHub(stream.DefaultConfig(), nil)
+	t.Cleanup(hub.Close)
+	pub, err := hub.Publish(key, stream.Source{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pub
 }

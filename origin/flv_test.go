@@ -401,14 +401,7 @@ func TestOnePieceIsAllPieces(t *testing.T) {
 	for _, video := range []*media.Track{mediatest.H264Track(1), mediatest.H265Track(1)} {
 		for fr := range framings {
 			for _, p := range []flv.Packing{flv.Enhanced, flv.Legacy} {
-				key, err := streamkey.Parse("live/x")
-				if err != nil {
-					t.Fatal(err)
-				}
-				live, err := stream.NewHub(stream.DefaultConfig(), nil).Publish(key, stream.Source{})
-				if err != nil {
-					t.Fatal(err)
-				}
+				live := publishLive(t)
 				source := &mediatest.Source{Video: video, Audio: mediatest.AACTrack(2), GOP: 10, FrameBytes: 3000}
 				for range 60 {
 					live.Write(source.Next())
