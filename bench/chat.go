@@ -388,8 +388,8 @@ func (h *chatCrowd) report(w *measured) *ChatReport {
 		Disconnected: h.ended.all(), Unsaid: h.unsaid.all(),
 	}
 	r.Refused, r.Failed = h.failures.totals()
-	w.each(func(s *ServerUse) **float64 { return &s.PerMillion }, 1e6, float64(r.Delivered))
-	w.each(func(s *ServerUse) **float64 { return &s.CorePercent }, 100/w.took.Seconds(), float64(h.endOnline))
+	w.each(r.Joined, func(s *ServerUse) **float64 { return &s.PerMillion }, 1e6, float64(r.Delivered))
+	w.each(r.Joined, func(s *ServerUse) **float64 { return &s.CorePercent }, 100/w.took.Seconds(), float64(h.endOnline))
 	r.End = w.tail(&h.failures)
 	return r
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/miju-live/miju/media"
@@ -44,6 +45,7 @@ func readClip(r io.Reader) (*clip, error) {
 	c := &clip{set: &media.TrackSet{}}
 	first, begun := time.Duration(0), false
 	rounds := map[int]*round{}
+	var known []*media.Track // when the newest frame came
 	for {
 		typ, at, body, err := tags.ReadTag()
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) && begun {
@@ -69,7 +71,14 @@ func readClip(r io.Reader) (*clip, error) {
 			}
 			rounds[f.Track.ID].add(f.DTS)
 		}
-		c.changes = c.changes || begun && len(t.frames) == 0 && typ != flv.TypeScript && len(body) > 0
+		if tracks, _ := d.Tracks(); begun && len(t.frames) == 0 {
+			if slices.Equal(tracks, known) {
+				continue // the end of a sequence, or what was said before
+			}
+			c.changes = true
+		} else {
+			known = slices.Clone(tracks)
+		}
 		t.at = max(at-first, 0)
 		c.tags = append(c.tags, t)
 		c.bytes += int64(len(body))

@@ -178,8 +178,8 @@ func (f *flvCrowd) report(w *measured) *FLVReport {
 		spreads.merge(&s.took)
 	}
 	r.Spread = spreads.quantiles()
-	w.each(func(s *ServerUse) **float64 { return &s.PerGB }, 1e9, float64(f.inside))
-	w.each(func(s *ServerUse) **float64 { return &s.CorePercent }, 100/w.took.Seconds(), float64(f.endWatching))
+	w.each(r.Joined, func(s *ServerUse) **float64 { return &s.PerGB }, 1e9, float64(f.inside))
+	w.each(r.Joined, func(s *ServerUse) **float64 { return &s.CorePercent }, 100/w.took.Seconds(), float64(f.endWatching))
 	r.End = w.tail(&f.failures)
 	return r
 }

@@ -240,9 +240,9 @@ func (h *hlsCrowd) report(w *measured) *HLSReport {
 	}
 	r.Refused, r.Failed = h.failures.totals()
 	r.RequestsPer = round4(ratio(float64(r.Requests), seconds))
-	w.each(func(s *ServerUse) **float64 { return &s.PerRequest }, 1e6, float64(r.Requests))
-	w.each(func(s *ServerUse) **float64 { return &s.PerGB }, 1e9, float64(h.inside))
-	w.each(func(s *ServerUse) **float64 { return &s.CorePercent }, 100/seconds, float64(h.endPlaying))
+	w.each(r.Joined, func(s *ServerUse) **float64 { return &s.PerRequest }, 1e6, float64(r.Requests))
+	w.each(r.Joined, func(s *ServerUse) **float64 { return &s.PerGB }, 1e9, float64(h.inside))
+	w.each(r.Joined, func(s *ServerUse) **float64 { return &s.CorePercent }, 100/seconds, float64(h.endPlaying))
 	r.End = w.tail(&h.failures)
 	return r
 }

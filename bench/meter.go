@@ -167,9 +167,10 @@ func (u *ToolUse) slow() (why []string) {
 	return why
 }
 
-// each sets what a unit of work cost; nothing without --pid.
-func (w *measured) each(field func(*ServerUse) **float64, scale, n float64) {
-	if w.server == nil || n == 0 {
+// each sets what a unit of work cost; nothing without --pid, and nothing if
+// nobody had begun: n would be of refusals.
+func (w *measured) each(begun int, field func(*ServerUse) **float64, scale, n float64) {
+	if w.server == nil || n == 0 || begun == 0 {
 		return
 	}
 	v := round4(w.cpu.Seconds() * scale / n)

@@ -138,6 +138,7 @@ func (p *pushCrowd) connect(ctx context.Context, u *url.URL) (sink, error) {
 // the connection does.
 func (p *pushCrowd) publish(ctx context.Context, s sink) error {
 	began := time.Now()
+	due := time.Duration(0) // tags of a clip may stand behind later ones
 	for round := time.Duration(0); ; round += p.clip.length {
 		for i := range p.clip.tags {
 			t := &p.clip.tags[i]
@@ -145,13 +146,14 @@ func (p *pushCrowd) publish(ctx context.Context, s sink) error {
 				continue // encoders say once what they send
 			}
 			at := round + t.at
-			if !sleep(ctx, at-time.Since(began)) {
+			due = max(due, at)
+			if !sleep(ctx, due-time.Since(began)) {
 				return nil
 			}
 			if err := s.send(ctx, t, at); err != nil {
 				return err
 			}
-			p.lag.add(time.Since(began) - at)
+			p.lag.add(time.Since(began) - due)
 			p.bytes.Add(int64(len(t.body)))
 			p.messages.Add(1)
 		}
@@ -184,8 +186,8 @@ func (p *pushCrowd) report(w *measured) *PushReport {
 		ClipSeconds: round4(p.clip.length.Seconds()), ClipMbit: round4(float64(p.clip.bytes) * 8 / 1e6 / p.clip.length.Seconds()),
 	}
 	r.Refused, r.Failed = p.failures.totals()
-	w.each(func(s *ServerUse) **float64 { return &s.PerGB }, 1e9, float64(p.inside))
-	w.each(func(s *ServerUse) **float64 { return &s.CorePercent }, 100/seconds, float64(p.endLive))
+	w.each(r.Connected, func(s *ServerUse) **float64 { return &s.PerGB }, 1e9, float64(p.inside))
+	w.each(r.Connected, func(s *ServerUse) **float64 { return &s.CorePercent }, 100/seconds, float64(p.endLive))
 	r.End = w.tail(&p.failures)
 	return r
 }
