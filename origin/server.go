@@ -103,7 +103,7 @@ type Stats struct {
 
 // Sent returns how many bytes went to viewers of all kinds.
 func (s *Server) Sent() uint64 {
-	return s.flvBytes.Load() + s.hlsBytes.Load() + s.tsBytes.Load()
+	return s.flvBytes.Load() + s.flv.Sent.Load() + s.hlsBytes.Load() + s.tsBytes.Load()
 }
 
 // Stats returns the figures of this moment.

@@ -312,6 +312,10 @@ func TestSlowViewers(t *testing.T) {
 	if n := s.hub.Stats().Viewers; n != int64(len(healthy)+len(slow)) {
 		t.Errorf("%d viewers are left", n)
 	}
+	// Each of the healthy takes 24 Mbit/s, by each of the ways that bytes are counted.
+	if r := s.hub.Stats().EgressRate; r < float64(len(healthy))*20e6 || r > float64(len(healthy)+len(slow))*30e6 {
+		t.Errorf("%.1f Mbit/s are measured", r/1e6)
+	}
 }
 
 // TestSoakStuckCrowd has two hundred viewers stop at once, again and again,
