@@ -10,8 +10,8 @@ import (
 )
 
 // paces are how often viewers are written to by --flv-batch auto and --rtmp-batch
-// auto, from a machine that has room to one that is busy. Each step takes about a
-// third off the cost.
+// auto, from a machine that has room to one that is busy. What each costs
+// is in docs/performance.md.
 var paces = [...]time.Duration{0, 50 * time.Millisecond, 100 * time.Millisecond, 200 * time.Millisecond}
 
 const (

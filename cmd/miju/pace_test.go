@@ -48,7 +48,7 @@ func TestPaceFollowsTheLoad(t *testing.T) {
 func TestPaceComesToRest(t *testing.T) {
 	// What a gigabyte costs at each pace, by docs/performance.md.
 	cost := map[time.Duration]float64{}
-	for i, c := range []float64{0.86, 0.60, 0.45, 0.41} {
+	for i, c := range []float64{0.92, 0.53, 0.47, 0.39} {
 		cost[paces[i]] = c
 	}
 	for viewers := 0.0; viewers < 3; viewers += 0.01 { // in cores at the first pace, of one
