@@ -35,11 +35,15 @@ func (s *testServer) publishFor(t *testing.T, name string, d time.Duration) (wai
 	}
 }
 
+// endsAtOnce has a stream end with its publisher, who may be cut off in the middle
+// of a frame when its time is over.
+func endsAtOnce(c *config) { c.Ingest.PublishLinger = 0 }
+
 // Every byte that the server sent has come, and is counted once.
 func TestBenchFLVCountsEveryByte(t *testing.T) {
 	for _, scheme := range []string{"http", "ws"} {
 		t.Run(scheme, func(t *testing.T) {
-			s := start(t)
+			s := start(t, endsAtOnce)
 			wait := s.publishFor(t, "x", 4*time.Second)
 			url := strings.Replace(s.url("/live/x.flv"), "http", scheme, 1)
 			r, err := runBench[bench.FLVReport](t, "flv", url, "-n", "20", "-d", "60s", "--sample", "4", "--pid", ownPID)

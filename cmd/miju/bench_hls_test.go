@@ -37,7 +37,7 @@ func TestBenchHLS(t *testing.T) {
 
 // The bodies that came are those that were sent.
 func TestBenchHLSCountsBytes(t *testing.T) {
-	s := start(t)
+	s := start(t, endsAtOnce)
 	wait := s.publishFor(t, "x", 6*time.Second)
 	r, err := runBench[bench.HLSReport](t, "hls", s.url("/live/x.m3u8"), "-n", "3", "-d", "60s", "--plain")
 	wait()
