@@ -5,7 +5,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 WEB     := origin/web
 PAGE    := $(WEB)/dist/index.html
 
-.PHONY: run test build lint web cross fuzz soak bench tools clean
+.PHONY: run test build lint web cross fuzz soak bench bench-fanout tools clean
 
 # Serve the demo stream at http://localhost:8080/live/demo
 run: build
@@ -53,8 +53,13 @@ soak: tools web
 	MIJU_SOAK=1 $(GO) test -timeout 60m -run ThirtyDays -v ./ingest
 	MIJU_SOAK=1 $(GO) test -timeout 60m -run Crowd -v ./cmd/miju # without -race, which takes the time that the viewers need
 
+# What the hot paths cost; docs/bench.md has their names.
 bench:
 	$(GO) test -run xxx -bench . -benchmem ./...
+
+# What viewers cost on this machine: VIEWERS (200) for DURATION (10 s), in four ways.
+bench-fanout:
+	GO=$(GO) scripts/bench-fanout.sh
 
 tools:
 	@scripts/test-tools.sh

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"slices"
 	"strings"
 	"time"
@@ -94,6 +95,9 @@ func New(c Config, s Sources, log *slog.Logger) http.Handler {
 		mux.Handle("/api/v1/"+path, s.Chat)
 	}
 	mux.Handle("GET /metrics", s.Metrics)
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	return guard(c.Hosts, mux)
 }
 

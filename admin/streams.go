@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"math"
 	"net/http"
 	"time"
 
@@ -23,7 +24,9 @@ type streamInfo struct {
 	Tracks  []trackInfo `json:"tracks"`
 	Frames  uint64      `json:"frames"`
 	Bytes   uint64      `json:"bytes"`
-	// Readers counts every cursor: viewers of FLV and the HLS packager.
+	// Viewers are all but players of HLS. Readers counts every cursor: those of
+	// viewers and that of the HLS packager.
+	Viewers      int64  `json:"viewers"`
 	Readers      int64  `json:"readers"`
 	Skips        uint64 `json:"skips"`
 	GOPBytes     uint64 `json:"gopBytes"`
@@ -57,17 +60,22 @@ func (a *api) streams(w http.ResponseWriter, _ *http.Request) {
 	if ended == nil {
 		ended = []EndedPublisher{}
 	}
+	hub := a.sources.Hub.Stats()
 	answer(w, http.StatusOK, struct {
 		Streams []streamInfo     `json:"streams"`
 		Ended   []EndedPublisher `json:"ended"`
-	}{live, ended})
+		// Viewers are those of all streams, EgressMbps is what they and the
+		// players of HLS are sent.
+		Viewers    int64   `json:"viewers"`
+		EgressMbps float64 `json:"egressMbps"`
+	}{live, ended, hub.Viewers, math.Round(hub.EgressRate/1e4) / 100})
 }
 
 func describe(s *stream.Stream) streamInfo {
 	st, source := s.Stats(), s.Source()
 	i := streamInfo{
 		Key: s.Key(), Protocol: source.Protocol, Remote: source.RemoteAddr, Since: s.Started().UTC(), Tracks: []trackInfo{},
-		Resumed: st.Resumed, Frames: st.Frames, Bytes: st.Bytes, Readers: st.Readers, Skips: st.Skips,
+		Resumed: st.Resumed, Frames: st.Frames, Bytes: st.Bytes, Viewers: st.Viewers, Readers: st.Readers, Skips: st.Skips,
 		GOPBytes: st.CachedBytes, GOPMillis: st.CachedDuration.Milliseconds(), GOPOverflows: st.GOPOverflows,
 	}
 	for _, t := range s.Tracks().Tracks {

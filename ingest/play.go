@@ -30,6 +30,11 @@ func (s *Server) play(ctx, deciding context.Context, conn Conn, x *session) erro
 	if err != nil {
 		return err
 	}
+	viewer, err := live.Admit()
+	if err != nil {
+		return err
+	}
+	defer viewer.Leave()
 	// From here on nothing is due from the peer.
 	if err := conn.SetReadDeadline(time.Time{}); err != nil {
 		return err

@@ -31,6 +31,7 @@ const (
 	ReasonTooLarge    Reason = "too_large"
 	ReasonNotPlayable Reason = "not_playable"
 	ReasonOffline     Reason = "not_live"
+	ReasonOverload    Reason = "overloaded"
 	ReasonReplaced    Reason = "replaced"
 	ReasonKicked      Reason = "kicked"
 )
@@ -55,6 +56,7 @@ var reasons = []struct {
 	{ErrKicked, ReasonKicked},
 	{stream.ErrBusy, ReasonBusy},
 	{stream.ErrOffline, ReasonOffline},
+	{stream.ErrOverloaded, ReasonOverload},
 	{auth.ErrDenied, ReasonDenied},
 	{streamkey.ErrInvalid, ReasonInvalidKey},
 	{media.ErrUnsupportedCodec, ReasonCodec},

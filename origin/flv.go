@@ -5,10 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"strings"
+	"sync/atomic"
+	"time"
 
+	"github.com/miju-live/miju/fanout"
 	"github.com/miju-live/miju/media"
 	"github.com/miju-live/miju/remux/flv"
 	"github.com/miju-live/miju/stream"
@@ -35,12 +39,12 @@ func (s *Server) serveFLV(w http.ResponseWriter, r *http.Request, key streamkey.
 			return
 		}
 	}
-	s.viewers.Add(1)
-	defer s.viewers.Done()
-	v := &flvViewer{pipe: pipe{server: s}, stream: live, packing: packing}
+	place := s.admit(w, live)
+	if place == nil {
+		return
+	}
+	v := &flvViewer{pipe: pipe{server: s}, stream: live, place: place, muxer: flvMuxer{stream: live, packing: packing, catchUp: catchUp{s.config.FLVJoin.edgeFor(live)}}}
 	if strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
-		s.wsViewers.Add(1)
-		defer s.wsViewers.Add(-1)
 		v.serveWebSocket(w, r)
 		return
 	}
@@ -49,10 +53,9 @@ func (s *Server) serveFLV(w http.ResponseWriter, r *http.Request, key streamkey.
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no")
 	if r.Method == http.MethodHead {
+		place.Leave()
 		return
 	}
-	s.flvViewers.Add(1)
-	defer s.flvViewers.Add(-1)
 	v.serveHTTP(w, r)
 }
 
@@ -66,110 +69,185 @@ func packingOf(hevc string) (flv.Packing, error) {
 	return 0, fmt.Errorf("hevc is %.20q, it may be enhanced or legacy", hevc)
 }
 
-// flvViewer writes one stream to one viewer.
+// flvViewer gets one stream.
 type flvViewer struct {
 	pipe
+	stream *stream.Stream
+	place  *stream.Viewer
+	muxer  flvMuxer
+}
+
+func (v *flvViewer) serveHTTP(w http.ResponseWriter, r *http.Request) {
+	framing, err := v.open(w, r, &v.server.flvBytes)
+	if err != nil {
+		v.place.Leave()
+		return
+	}
+	v.muxer.framing = framing
+	serve := func(ctx context.Context) {
+		defer v.place.Leave()
+		defer counted(&v.server.flvViewers)()
+		defer v.close()
+		if v.run(ctx) {
+			v.end(ctx, framing)
+		}
+	}
+	if v.conn == nil { // HTTP/2's answer ends with the handler
+		serve(r.Context())
+		return
+	}
+	v.server.detach(r, serve)
+}
+
+// counted counts somebody until the function that it returns is called.
+func counted(n *atomic.Int64) func() {
+	n.Add(1)
+	return func() { n.Add(-1) }
+}
+
+// run copies the stream until it ends (true) or the viewer is gone.
+func (v *flvViewer) run(ctx context.Context) bool {
+	defer v.hurry(ctx)()
+	reader := v.stream.NewReader(stream.ReaderOptions{Data: true, Wake: time.Duration(v.server.config.FLVBatch)})
+	defer reader.Close()
+	if (v.head != nil || v.conn == nil) && !reader.Ready() && v.flush(ctx) != nil { // nothing to show yet
+		return false
+	}
+	err := v.server.flv.Serve(ctx, v.stream, reader, &v.muxer, v.socket())
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		v.server.tooSlow(v.stream, "flv", reader.Skipped())
+		return false
+	}
+	return err == io.EOF || ctx.Err() != nil // the end of the stream, or of the server
+}
+
+// flvMuxer makes one viewer's FLV: the file header before the first frame, a
+// sequence header before the first of a changed track.
+type flvMuxer struct {
 	stream  *stream.Stream
 	packing flv.Packing
 	framing framing
 
 	begun        bool
 	video, audio *media.Track // as last sent; nil is not part of this answer
+	catchUp
 }
 
-func (v *flvViewer) serveHTTP(w http.ResponseWriter, r *http.Request) {
-	ctx := r.Context()
-	framing, err := v.open(w, r, &v.server.flvBytes)
-	if err != nil {
-		return
-	}
-	defer v.close()
-	v.framing = framing
-	if v.run(ctx) {
-		v.end(ctx, framing)
-	}
+var _ fanout.Muxer = (*flvMuxer)(nil)
+
+// Same implements fanout.Muxer.
+func (m *flvMuxer) Same(other fanout.Muxer) bool {
+	o, ok := other.(*flvMuxer)
+	return ok && *m == *o
 }
 
-// run copies the stream until it ends (true) or the viewer is gone.
-func (v *flvViewer) run(ctx context.Context) bool {
-	defer v.hurry(ctx)()
-	reader := v.stream.NewReader(stream.ReaderOptions{Data: true, Wake: v.server.config.FLVBatch})
-	defer reader.Close()
-	var batch []*stream.Entry
-	for {
-		var err error
-		if batch, err = reader.NextBatch(ctx, batch); err != nil {
-			return true // the end of the stream, or of the server
-		}
-		for _, e := range batch {
-			v.append(e)
-		}
-		if err := v.flush(ctx); err != nil {
-			if errors.Is(err, os.ErrDeadlineExceeded) {
-				v.server.tooSlow(v.stream, "flv", reader.Skipped())
-			}
-			return false
-		}
-	}
+// Twin implements fanout.Muxer.
+func (m *flvMuxer) Twin() fanout.Muxer {
+	twin := *m
+	return &twin
 }
 
-// append queues a frame, and what must come before it: the file header before
-// the first, a sequence header before the first of a changed track.
-func (v *flvViewer) append(e *stream.Entry) {
-	f := &e.Frame
-	if !v.begun {
-		v.begun = true
-		v.video, v.audio = v.first(f, media.KindVideo), v.first(f, media.KindAudio)
-		v.bufs = append(v.bufs, v.framing.wrap(v.header(f))...)
+// Append implements fanout.Muxer.
+func (m *flvMuxer) Append(bufs [][]byte, e *stream.Entry) [][]byte {
+	if !m.begun {
+		m.begin(&e.Frame)
 	}
-	switch sent := v.sent(f.Track.Kind()); {
+	if !m.over(&e.Frame) {
+		return append(bufs, m.appendHurried(nil, &e.Frame))
+	}
+	before, ok := m.before(&e.Frame)
+	if before != nil {
+		bufs = append(bufs, m.framing.wrap(before)...)
+	}
+	if ok {
+		bufs = append(bufs, m.framing.wire(e, m.packing)...)
+	}
+	return bufs
+}
+
+// AppendBytes implements fanout.Muxer.
+func (m *flvMuxer) AppendBytes(dst []byte, e *stream.Entry) []byte {
+	if !m.over(&e.Frame) {
+		return m.appendHurried(dst, &e.Frame)
+	}
+	return m.appendFrame(dst, &e.Frame)
+}
+
+// appendHurried appends a frame before the live edge.
+func (m *flvMuxer) appendHurried(dst []byte, f *media.Frame) []byte {
+	if fast, ok := m.hurry(f); ok {
+		return m.appendFrame(dst, &fast)
+	}
+	return dst
+}
+
+func (m *flvMuxer) appendFrame(dst []byte, f *media.Frame) []byte {
+	before, ok := m.before(f)
+	if before != nil {
+		dst = append(m.framing.appendOpen(dst, len(before)), before...)
+		dst = m.framing.appendClose(dst)
+	}
+	if ok {
+		dst = m.framing.appendTag(dst, f, m.packing)
+	}
+	return dst
+}
+
+// before returns what must come before a frame, and whether that is to come.
+func (m *flvMuxer) before(f *media.Frame) (b []byte, ok bool) {
+	if !m.begun {
+		m.begun = true
+		m.video, m.audio = m.first(f, media.KindVideo), m.first(f, media.KindAudio)
+		b = m.header(f)
+	}
+	switch sent := m.sent(f.Track.Kind()); {
 	case sent == nil: // data
 	case *sent == nil: // a kind that the header did not announce
-		return
+		return b, false
 	case !flv.Follows(*sent, f):
-		return
+		return b, false
 	case *sent != f.Track:
 		if !bytes.Equal((*sent).Config, f.Track.Config) {
-			v.bufs = append(v.bufs, v.framing.wrap(flv.AppendSequenceHeader(nil, f.Track, f.DTS, v.packing))...)
+			b = flv.AppendSequenceHeader(b, f.Track, f.DTS, m.packing)
 		}
 		*sent = f.Track
 	}
-	v.bufs = append(v.bufs, v.framing.wire(e, v.packing)...)
+	return b, true
 }
 
 // first returns the track of a kind that the answer begins with: that of its
 // first frame, or one that joined the stream since or that the encoder has
 // promised, for it will come.
-func (v *flvViewer) first(f *media.Frame, k media.Kind) *media.Track {
+func (m *flvMuxer) first(f *media.Frame, k media.Kind) *media.Track {
 	if t := f.Set.First(k); t != nil {
 		return t
 	}
-	return v.stream.Tracks().Announced(k)
+	return m.stream.Tracks().Announced(k)
 }
 
-func (v *flvViewer) sent(k media.Kind) **media.Track {
+func (m *flvMuxer) sent(k media.Kind) **media.Track {
 	switch k {
 	case media.KindVideo:
-		return &v.video
+		return &m.video
 	case media.KindAudio:
-		return &v.audio
+		return &m.audio
 	}
 	return nil
 }
 
 // header makes what stands before the first frame: file header, metadata and
 // sequence headers, these with the first frame's time.
-func (v *flvViewer) header(f *media.Frame) []byte {
-	b := flv.AppendFileHeader(nil, v.video != nil, v.audio != nil)
+func (m *flvMuxer) header(f *media.Frame) []byte {
+	b := flv.AppendFileHeader(nil, m.video != nil, m.audio != nil)
 	var tracks []*media.Track
-	for _, t := range []*media.Track{v.video, v.audio} {
+	for _, t := range []*media.Track{m.video, m.audio} {
 		if t != nil {
 			tracks = append(tracks, t)
 		}
 	}
-	b = flv.AppendMetadata(b, tracks, v.packing)
+	b = flv.AppendMetadata(b, tracks, m.packing)
 	for _, t := range tracks {
-		b = flv.AppendSequenceHeader(b, t, f.DTS, v.packing)
+		b = flv.AppendSequenceHeader(b, t, f.DTS, m.packing)
 	}
 	return b
 }

@@ -396,12 +396,43 @@ func TestHeadersOfHTTP(t *testing.T) {
 	}
 }
 
+// What is written in one piece to many is what is written in shared pieces to one.
+func TestOnePieceIsAllPieces(t *testing.T) {
+	for _, video := range []*media.Track{mediatest.H264Track(1), mediatest.H265Track(1)} {
+		for fr := range framings {
+			for _, p := range []flv.Packing{flv.Enhanced, flv.Legacy} {
+				live := publishLive(t)
+				source := &mediatest.Source{Video: video, Audio: mediatest.AACTrack(2), GOP: 10, FrameBytes: 3000}
+				for range 60 {
+					live.Write(source.Next())
+				}
+				reader := live.Stream().NewReader(stream.ReaderOptions{})
+				batch, err := reader.NextBatch(t.Context(), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				pieces, whole := &flvMuxer{stream: live.Stream(), framing: fr, packing: p}, &flvMuxer{stream: live.Stream(), framing: fr, packing: p}
+				for i, e := range batch {
+					want := bytes.Join(pieces.Append(nil, e), nil)
+					if got := whole.AppendBytes(nil, e); !bytes.Equal(got, want) {
+						t.Errorf("%v, framing %d, packing %d: frame %d is %d bytes in one piece and %d in pieces", video.Codec, fr, p, i, len(got), len(want))
+					}
+				}
+				if !pieces.Same(whole) || len(batch) < 2 {
+					t.Errorf("%d frames, then they differ", len(batch))
+				}
+				reader.Close()
+			}
+		}
+	}
+}
+
 // BenchmarkAppendTag is what a frame costs once, however many watch.
 func BenchmarkAppendTag(b *testing.B) {
 	source := &mediatest.Source{Video: mediatest.H264Track(1), FrameBytes: 10000}
 	f := source.Next()
 	b.ReportAllocs()
 	for b.Loop() {
-		appendTag(frameChunk, &f, flv.Enhanced)
+		makeTag(frameChunk, &f, flv.Enhanced)
 	}
 }

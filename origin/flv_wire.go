@@ -30,7 +30,7 @@ var wireForms = func() (forms [framings][2]struct {
 		for p := range forms[fr] {
 			form := &forms[fr][p]
 			form.kind = stream.NewWireKind()
-			form.build = func(f *media.Frame) [][]byte { return appendTag(framing(fr), f, flv.Packing(p)) }
+			form.build = func(f *media.Frame) [][]byte { return makeTag(framing(fr), f, flv.Packing(p)) }
 		}
 	}
 	return forms
@@ -53,7 +53,7 @@ const smallTag = 1024
 // tag header, codec prefix, previous tag size and the chunk's end.
 const maxTagOverhead = 64
 
-func appendTag(fr framing, f *media.Frame, p flv.Packing) [][]byte {
+func makeTag(fr framing, f *media.Frame, p flv.Packing) [][]byte {
 	var tag, end [maxTagOverhead]byte
 	head := flv.AppendFrameHead(tag[:0], f, p)
 	trailer := flv.AppendTrailer(end[:0], f, p)
@@ -71,6 +71,16 @@ func appendTag(fr framing, f *media.Frame, p flv.Packing) [][]byte {
 	n := len(b)
 	b = fr.appendClose(append(b, trailer...))
 	return [][]byte{b[:n:n], f.Data, b[n:]}
+}
+
+// appendTag appends the same in one piece.
+func (fr framing) appendTag(dst []byte, f *media.Frame, p flv.Packing) []byte {
+	var tag, end [maxTagOverhead]byte
+	head := flv.AppendFrameHead(tag[:0], f, p)
+	trailer := flv.AppendTrailer(end[:0], f, p)
+	dst = fr.appendOpen(dst, len(head)+len(f.Data)+len(trailer))
+	dst = append(append(append(dst, head...), f.Data...), trailer...)
+	return fr.appendClose(dst)
 }
 
 // wrap frames bytes that are not shared.

@@ -13,7 +13,7 @@ import (
 const maxClientFrame = 4096
 
 // serveWebSocket answers with FLV in binary messages, each one tag (the first
-// holds all headers). One goroutine writes; this one reads, since a client
+// holds all headers). One goroutine writes, another one reads, since a client
 // says goodbye and asks for life signs on its side.
 func (v *flvViewer) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 	upgrader := gws.NewUpgrader(gws.BuiltinEventHandler{}, &gws.ServerOption{
@@ -21,12 +21,21 @@ func (v *flvViewer) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 	})
 	socket, err := upgrader.Upgrade(w, r)
 	if err != nil {
+		v.place.Leave()
 		v.server.failures[http.StatusBadRequest].Add(1)
 		return
 	}
-	v.conn, v.total, v.framing = socket.NetConn(), &v.server.flvBytes, frameWebSocket
+	v.conn, v.total, v.muxer.framing = socket.NetConn(), &v.server.flvBytes, frameWebSocket
+	boundConn(r.Context())
+	v.server.detach(r, func(ctx context.Context) { v.serveSocket(ctx, socket) })
+}
+
+// serveSocket writes the stream, and reads what the viewer says.
+func (v *flvViewer) serveSocket(ctx context.Context, socket *gws.Conn) {
+	defer v.place.Leave()
+	defer counted(&v.server.wsViewers)()
 	defer v.conn.Close()
-	ctx, cancel := context.WithCancel(r.Context())
+	ctx, cancel := context.WithCancel(ctx)
 	written := make(chan struct{})
 	go func() {
 		defer close(written)

@@ -208,10 +208,10 @@ func TestHLSClientTakesNothing(t *testing.T) {
 	c := h.dial(t)
 	defer c.Close()
 	const requests = 200
-	for range requests {
-		fmt.Fprintf(c, "GET /live/x/%s HTTP/1.1\r\nHost: x\r\n\r\n", l.Segments[0].URI)
+	io.WriteString(c, strings.Repeat("GET /live/x/"+l.Segments[0].URI+" HTTP/1.1\r\nHost: x\r\n\r\n", requests))
+	if _, err := io.ReadFull(c, make([]byte, 1)); err != nil { // before that, front may not have it yet
+		t.Fatal(err)
 	}
-	h.until(t, func() bool { return h.front.open() > 0 })
 	h.until(t, func() bool { return h.front.open() == 0 })
 	n, _ := io.Copy(io.Discard, c) // what was on its way
 	if size := int64(len(h.fetch(t, "GET /live/x/"+l.Segments[0].URI, "").body)); n >= requests*size {

@@ -28,6 +28,9 @@ const (
 // serveMultivariant answers /app/name.m3u8.
 func (h *hlsOrigin) serveMultivariant(w http.ResponseWriter, r *http.Request, key streamkey.Key) {
 	h.requests[hlsMultivariant].Add(1)
+	if !h.server.admitUncounted(w, key) {
+		return
+	}
 	if _, s := h.state(w, r, key); s != nil {
 		h.servePlaylist(w, r, s, s.multivariant, s.window.TargetDuration()/2)
 	}

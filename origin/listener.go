@@ -3,8 +3,11 @@ package origin
 import (
 	"context"
 	"net"
+	"net/http"
 	"sync"
 	"time"
+
+	"github.com/miju-live/miju/backlog"
 )
 
 const (
@@ -44,14 +47,34 @@ func (l listener) Accept() (net.Conn, error) {
 	return c, err
 }
 
-type connKey struct{}
+type (
+	connKey struct{}
+	lifeKey struct{}
+)
 
 // ConnContext is for an http.Server that serves a Listener.
 func ConnContext(ctx context.Context, c net.Conn) context.Context {
-	if c, ok := c.(*conn); ok {
-		return context.WithValue(ctx, connKey{}, c)
+	ctx = context.WithValue(ctx, lifeKey{}, ctx)
+	return context.WithValue(ctx, connKey{}, c)
+}
+
+// boundConn bounds what waits in the kernel behind the connection of a request,
+// all its requests if it has many.
+func boundConn(ctx context.Context) {
+	if c, ok := ctx.Value(connKey{}).(net.Conn); ok {
+		backlog.Bound(c)
 	}
-	return ctx
+}
+
+// detach runs serve, for a connection that was taken over, with a context that
+// ends with the server. Where it can, it does not wait, so that net/http lets go of
+// its goroutine and its buffers.
+func (s *Server) detach(r *http.Request, serve func(context.Context)) {
+	if life, ok := r.Context().Value(lifeKey{}).(context.Context); ok {
+		s.viewers.Go(func() { serve(life) })
+		return
+	}
+	serve(r.Context())
 }
 
 // connOf returns the connection that a request of HTTP/1 has for itself, nil
@@ -65,9 +88,11 @@ func connOf(ctx context.Context, protoMajor int) *conn {
 }
 
 // conn is a connection whose writes have a deadline, and whose next write may
-// be told to wait for the one after it. One goroutine at a time writes.
+// be told to wait for the one after it.
 type conn struct {
 	*net.TCPConn
+	// mu is held by who writes: pongs come between the messages of a WebSocket.
+	mu      sync.Mutex
 	unread  []byte // what was read of it and not used
 	timeout time.Duration
 	renew   time.Time // when the next write has to set a new deadline
@@ -89,9 +114,13 @@ func (c *conn) SetDeadline(t time.Time) error {
 }
 
 // SetWriteDeadline implements net.Conn. net/http takes deadlines back behind
-// every answer; the next write sets one anyway.
+// every answer; the next write sets one anyway. Who has taken the connection
+// over may call it from any goroutine.
 func (c *conn) SetWriteDeadline(t time.Time) error {
-	if t.IsZero() && !c.own {
+	if c.own {
+		return c.TCPConn.SetWriteDeadline(t)
+	}
+	if t.IsZero() {
 		return nil
 	}
 	c.renew = time.Time{}
@@ -125,6 +154,8 @@ func (c *conn) Read(b []byte) (int, error) {
 
 // Write implements net.Conn.
 func (c *conn) Write(b []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.holding && len(b) <= headBuffer {
 		c.holding = false
 		c.held = append(heads.Get().(*[headBuffer]byte)[:0], b...)

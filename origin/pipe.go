@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"github.com/miju-live/miju/fanout"
 )
 
 // closeGrace is how long a viewer may take for what is on its way when the
@@ -23,13 +25,17 @@ type pipe struct {
 	total  *atomic.Uint64 // counts what is sent
 	bufs   [][]byte
 	out    net.Buffers
+	head   []byte // what must go out first
+	// half is set between the halves of a message.
+	half bool
 }
 
-// open takes the connection over and sends the head; HTTP/2, which has no
-// connection of its own for an answer, copies. After an error the request is
-// answered.
+// open takes the connection over, and makes the head, which goes out with what
+// is written next; HTTP/2, which has no connection of its own for an answer,
+// copies. After an error the request is answered.
 func (p *pipe) open(w http.ResponseWriter, r *http.Request, total *atomic.Uint64) (framing, error) {
 	p.total = total
+	boundConn(r.Context())
 	if r.ProtoMajor >= 2 {
 		p.body = w
 		return framePlain, nil
@@ -53,12 +59,10 @@ func (p *pipe) open(w http.ResponseWriter, r *http.Request, total *atomic.Uint64
 	head.WriteString("HTTP/1.1 200 OK\r\n")
 	if err = h.Write(&head); err == nil {
 		head.WriteString("\r\n")
-		p.bufs = append(p.bufs, head.Bytes())
-		err = p.flush(r.Context())
+		p.head = head.Bytes()
+		return fr, nil
 	}
-	if err != nil {
-		p.close()
-	}
+	p.close()
 	return fr, err
 }
 
@@ -85,36 +89,91 @@ func (p *pipe) hurry(ctx context.Context) (stop func() bool) {
 	return context.AfterFunc(ctx, func() { p.conn.SetWriteDeadline(time.Now().Add(closeGrace)) })
 }
 
-// flush writes what is queued. The deadline is for all of it: a viewer that
-// takes less than this in that time is no viewer any more.
+// flush writes what is queued.
 func (p *pipe) flush(ctx context.Context) error {
-	defer func() { clear(p.bufs); p.bufs = p.bufs[:0] }()
-	if p.conn == nil {
-		return p.copyOut()
-	}
-	if err := p.conn.SetWriteDeadline(time.Now().Add(p.server.config.WriteTimeout)); err != nil {
-		return err
-	}
-	if ctx.Err() != nil { // the end of ctx has set a nearer one, which this took back
-		p.conn.SetWriteDeadline(time.Now().Add(closeGrace))
-	}
-	p.out = p.bufs
-	n, err := p.out.WriteTo(p.conn)
+	n, err := p.Write(ctx, p.bufs)
+	p.bufs = p.bufs[:0]
 	p.total.Add(uint64(n))
 	return err
 }
 
-func (p *pipe) copyOut() error {
+// Write implements fanout.Socket. The deadline is for all of it: a viewer that
+// takes less than this in that time is no viewer any more.
+func (p *pipe) Write(ctx context.Context, bufs [][]byte) (int64, error) {
+	defer clear(bufs)
+	if p.conn == nil {
+		return p.copyOut(bufs)
+	}
+	if c, ok := p.conn.(*conn); ok {
+		if !p.half {
+			c.mu.Lock()
+		}
+		p.half = false
+		defer c.mu.Unlock()
+	}
+	if err := p.conn.SetWriteDeadline(time.Now().Add(p.server.config.WriteTimeout)); err != nil {
+		return 0, err
+	}
+	if ctx.Err() != nil { // the end of ctx has set a nearer one, which this took back
+		p.conn.SetWriteDeadline(time.Now().Add(closeGrace))
+	}
+	if p.out = bufs; p.head != nil {
+		p.out = append(net.Buffers{p.head}, bufs...)
+		p.head = nil
+	}
+	if c, ok := p.conn.(*conn); ok {
+		return p.out.WriteTo(c.TCPConn)
+	}
+	return p.out.WriteTo(p.conn)
+}
+
+func (p *pipe) copyOut(bufs [][]byte) (total int64, err error) {
 	c := http.NewResponseController(p.body)
 	if err := c.SetWriteDeadline(time.Now().Add(p.server.config.WriteTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return err
+		return 0, err
 	}
-	for _, b := range p.bufs {
+	for _, b := range bufs {
 		n, err := p.body.Write(b)
-		p.total.Add(uint64(n))
+		total += int64(n)
 		if err != nil {
-			return err
+			return total, err
 		}
 	}
-	return c.Flush()
+	return total, c.Flush()
+}
+
+// socket returns the pipe as one that need not be waited for, if that is
+// possible: nothing may be between it and the connection.
+func (p *pipe) socket() fanout.Socket {
+	c, ok := p.conn.(*conn)
+	if !ok {
+		return p
+	}
+	w, err := fanout.NewWriter(c.TCPConn)
+	if err != nil {
+		return p
+	}
+	return &tryPipe{pipe: p, conn: c, writer: w}
+}
+
+// tryPipe is a pipe on a connection of its own.
+type tryPipe struct {
+	*pipe
+	conn   *conn
+	writer *fanout.Writer
+}
+
+var _ fanout.TrySocket = (*tryPipe)(nil)
+
+// TryWrite implements fanout.TrySocket. Behind half a message the connection is
+// kept for the rest of it.
+func (t *tryPipe) TryWrite(b []byte) (int, error) {
+	if !t.conn.mu.TryLock() {
+		return 0, nil
+	}
+	n, err := t.writer.TryWrite(b)
+	if t.half = err == nil && n > 0 && n < len(b); !t.half {
+		t.conn.mu.Unlock()
+	}
+	return n, err
 }

@@ -15,21 +15,24 @@ import (
 	"time"
 
 	"github.com/miju-live/miju/auth"
+	"github.com/miju-live/miju/fanout"
 	"github.com/miju-live/miju/stream"
 	"github.com/miju-live/miju/streamkey"
 )
 
 // Config rules what viewers get.
 type Config struct {
-	FLVBatch     time.Duration `flag:"flv-batch" group:"latency" help:"write to HTTP-FLV viewers at most this often; 0 is at every video frame. Longer costs less CPU and adds as much delay" min:"0s" max:"2s"`
+	FLVBatch     stream.Batch  `flag:"flv-batch" group:"latency" help:"write to viewers of HTTP-FLV and HTTP-TS at most this often: 0s is at every video frame, longer costs less CPU and adds as much delay; auto is 0s while the machine has room and up to 200ms when it is busy"`
+	FLVJoin      FLVJoin       `flag:"flv-join" group:"latency" help:"what a new viewer of FLV begins with: gop is the current GOP from its start, which a player shows from there; live is the same pictures in an eighth of their time and without their sound, so that a player is at the live edge soon and buffers little"`
 	WriteTimeout time.Duration `flag:"write-timeout" group:"limits" help:"disconnect a viewer that takes nothing for this long" min:"1s" max:"5m"`
 	CORSOrigins  string        `flag:"cors-origins" group:"network" help:"web pages that may play from here: * for all, or a list like https://a.example,https://b.example"`
 	HLS          HLSConfig
 }
 
-// DefaultConfig writes at every video frame and lets every page play.
+// DefaultConfig writes at every video frame while there is room, and lets every
+// page play.
 func DefaultConfig() Config {
-	return Config{WriteTimeout: 10 * time.Second, CORSOrigins: "*", HLS: DefaultHLSConfig()}
+	return Config{FLVBatch: stream.BatchAuto, FLVJoin: JoinGOP, WriteTimeout: 10 * time.Second, CORSOrigins: "*", HLS: DefaultHLSConfig()}
 }
 
 // Server is the http.Handler of everything but chat. Requests end with their
@@ -45,8 +48,12 @@ type Server struct {
 	anyOrigin bool
 
 	hls *hlsOrigin
+	flv fanout.Group
 
 	viewers sync.WaitGroup
+	// overloadLogged is when the log spoke of refused viewers last, in Unix
+	// seconds.
+	overloadLogged atomic.Int64
 	counters
 }
 
@@ -76,7 +83,10 @@ func NewServer(c Config, hub *stream.Hub, a auth.Authorizer, page http.Handler, 
 // WaitViewers returns when the viewers are gone whose connections an
 // http.Server does not know any more: those of FLV. They end with their stream
 // or their request's context.
-func (s *Server) WaitViewers() { s.viewers.Wait() }
+func (s *Server) WaitViewers() {
+	s.viewers.Wait()
+	s.flv.Wait()
+}
 
 // Stats are the figures of a Server.
 type Stats struct {
@@ -91,11 +101,16 @@ type Stats struct {
 	Failures map[int]uint64
 }
 
+// Sent returns how many bytes went to viewers of all kinds.
+func (s *Server) Sent() uint64 {
+	return s.flvBytes.Load() + s.flv.Sent.Load() + s.hlsBytes.Load() + s.tsBytes.Load()
+}
+
 // Stats returns the figures of this moment.
 func (s *Server) Stats() Stats {
 	st := Stats{
 		FLVViewers: s.flvViewers.Load(), WebSocketFLVViewers: s.wsViewers.Load(), TSViewers: s.tsViewers.Load(),
-		FLVBytes: s.flvBytes.Load(), HLSBytes: s.hlsBytes.Load(), TSBytes: s.tsBytes.Load(), Slow: s.slow.Load(), Failures: map[int]uint64{},
+		FLVBytes: s.flvBytes.Load() + s.flv.Sent.Load(), HLSBytes: s.hlsBytes.Load(), TSBytes: s.tsBytes.Load(), Slow: s.slow.Load(), Failures: map[int]uint64{},
 	}
 	for status := range s.failures {
 		if n := s.failures[status].Load(); n > 0 {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"time"
 
 	"github.com/miju-live/miju/media"
 	"github.com/miju-live/miju/stream"
@@ -20,12 +21,17 @@ func (s *Server) serveTS(w http.ResponseWriter, r *http.Request, key streamkey.K
 		s.offline(w, key)
 		return
 	}
-	feed, err := tsfeed.NewReader(live, s.config.FLVBatch)
+	feed, err := tsfeed.NewReader(live, time.Duration(s.config.FLVBatch))
 	if err != nil {
 		s.fail(w, http.StatusNotAcceptable, "unsupported_codec", err.Error())
 		return
 	}
 	defer feed.Close()
+	viewer := s.admit(w, live)
+	if viewer == nil {
+		return
+	}
+	defer viewer.Leave()
 	s.viewers.Add(1)
 	defer s.viewers.Done()
 	h := w.Header()
@@ -43,6 +49,9 @@ func (s *Server) serveTS(w http.ResponseWriter, r *http.Request, key streamkey.K
 		return
 	}
 	defer p.close()
+	if p.flush(r.Context()) != nil {
+		return
+	}
 	if s.copyTS(r.Context(), p, framing, feed, live) {
 		p.end(r.Context(), framing)
 	}
@@ -71,7 +80,10 @@ func (s *Server) copyTS(ctx context.Context, p *pipe, fr framing, feed *tsfeed.R
 		if fr == frameChunk {
 			p.bufs = append(p.bufs, chunkEnd)
 		}
-		if err := p.flush(ctx); err != nil {
+		feed.Park()
+		err = p.flush(ctx)
+		feed.Unpark()
+		if err != nil {
 			if errors.Is(err, os.ErrDeadlineExceeded) {
 				s.tooSlow(live, "http-ts", feed.Skipped())
 			}

@@ -28,6 +28,10 @@ type Config struct {
 	MaxLagMiB      int           `flag:"max-lag-mib" group:"limits" help:"a viewer this many MiB behind jumps to the newest random access point" min:"1" max:"1024"`
 	MaxGOPDuration time.Duration `flag:"max-gop-duration" group:"limits" help:"a GOP longer than this is not kept for new viewers, who then wait for the next" min:"1s" max:"5m"`
 	MaxGOPMiB      int           `flag:"max-gop-mib" group:"limits" help:"a GOP of more MiB than this is not kept for new viewers, who then wait for the next" min:"1" max:"1024"`
+
+	MaxViewers          int `flag:"max-viewers" group:"limits" help:"viewers of all streams and protocols at once but HLS, whose players come and go with each request; more are refused. 0: no limit" min:"0" max:"10000000"`
+	MaxViewersPerStream int `flag:"max-viewers-per-stream" group:"limits" help:"the same for each stream. 0: no limit" min:"0" max:"10000000"`
+	MaxEgress           int `flag:"max-egress" group:"limits" help:"what all viewers together are sent, in Mbit/s over the last 3 s: new ones that would bring it over this are refused, and new players of HLS while it is over. 0: no limit" min:"0" max:"10000000"`
 }
 
 // DefaultConfig keeps the 8.3 s GOP of an OBS that was never configured, and
@@ -36,7 +40,8 @@ func DefaultConfig() Config {
 	return Config{MaxLag: 8 * time.Second, MaxLagMiB: 32, MaxGOPDuration: 30 * time.Second, MaxGOPMiB: 32}
 }
 
-// Hub is the set of live streams. It knows no protocol and no reader.
+// Hub is the set of live streams, and the door for their viewers. It knows no
+// protocol and no reader.
 type Hub struct {
 	config   Config
 	onChange func(streamkey.Key)
@@ -51,7 +56,16 @@ type Hub struct {
 
 	published atomic.Uint64
 	totals    counters
+	audience  audience
+	pace      atomic.Int64
 }
+
+// SetPace sets how often readers with WakeAuto wake, of all streams: at most once
+// in this time, at every video frame if it is 0.
+func (h *Hub) SetPace(d time.Duration) { h.pace.Store(int64(d)) }
+
+// Pace returns what SetPace set.
+func (h *Hub) Pace() time.Duration { return time.Duration(h.pace.Load()) }
 
 // NewHub returns an empty hub. onChange, if not nil, is called after a key
 // went live or ended, on the publisher's goroutine; two calls for one key may
@@ -60,7 +74,7 @@ func NewHub(c Config, onChange func(streamkey.Key)) *Hub {
 	if onChange == nil {
 		onChange = func(streamkey.Key) {}
 	}
-	return &Hub{config: c, onChange: onChange, streams: map[streamkey.Key]*Stream{}}
+	return &Hub{config: c, onChange: onChange, streams: map[streamkey.Key]*Stream{}, audience: audience{config: c}}
 }
 
 // Source says where a stream comes from, for people to read.
@@ -85,7 +99,7 @@ func (h *Hub) Publish(key streamkey.Key, source Source) (*Publisher, error) {
 	case s != nil && h.keep(s):
 		s.resumed.Add(1)
 	default:
-		s = newStream(key, h.config, &h.totals)
+		s = newStream(key, h)
 		h.streams[key] = s
 		h.published.Add(1)
 	}
@@ -159,12 +173,19 @@ type HubStats struct {
 	Frames, Bytes uint64
 	// Skips counts jumps of lagging readers, GOPOverflows GOPs too large to keep.
 	Skips, GOPOverflows uint64
+	// Viewers have a place now, EgressRate is what all are sent, in bits a
+	// second over the last three. Refused counts those that were not admitted.
+	Viewers    int64
+	EgressRate float64
+	Refused    map[Refusal]uint64
 }
 
 // Stats returns the hub's counters.
 func (h *Hub) Stats() HubStats {
-	return HubStats{
+	st := HubStats{
 		Published: h.published.Load(), Frames: h.totals.frames.Load(), Bytes: h.totals.bytes.Load(),
 		Skips: h.totals.skips.Load(), GOPOverflows: h.totals.overflows.Load(),
 	}
+	h.audience.stats(&st)
+	return st
 }

@@ -17,15 +17,19 @@ type Stream struct {
 	source  atomic.Pointer[Source]
 	resumed atomic.Uint64
 
+	parking  parking
+	audience *audience
+	viewers  atomic.Int64 // changed with the audience's lock
+
 	// The hub's lock is held to change these: whether there is a publisher, and
 	// if not, what ends the stream.
 	publishing atomic.Bool
 	expiry     *time.Timer
 }
 
-func newStream(key streamkey.Key, c Config, totals *counters) *Stream {
-	s := &Stream{key: key, started: time.Now()}
-	s.log.init(c, totals)
+func newStream(key streamkey.Key, h *Hub) *Stream {
+	s := &Stream{key: key, started: time.Now(), audience: &h.audience}
+	s.log.init(h.config, &h.totals, &h.pace)
 	return s
 }
 
@@ -62,6 +66,8 @@ type Stats struct {
 	Resumed uint64
 	// Readers is the number of open readers, of every kind.
 	Readers int64
+	// Viewers have a place in the audience.
+	Viewers int64
 	// Skips counts jumps of lagging readers, GOPOverflows GOPs too large to keep.
 	Skips, GOPOverflows uint64
 	// CachedBytes and CachedDuration are the size of the newest GOP as a new
@@ -73,6 +79,6 @@ type Stats struct {
 // Stats returns the stream's figures of this moment.
 func (s *Stream) Stats() Stats {
 	st := s.log.stats()
-	st.Readers, st.Resumed = s.readers.Load(), s.resumed.Load()
+	st.Readers, st.Viewers, st.Resumed = s.readers.Load(), s.viewers.Load(), s.resumed.Load()
 	return st
 }

@@ -16,6 +16,9 @@ const (
 	// maxPause is the longest that readers paced by video wait while other
 	// frames come: an encoder may stop sending pictures and go on with sound.
 	maxPause = 500 * time.Millisecond
+	// early is how much before its time a wake-up may come: the frame that it is
+	// for may be a little early, and the next one is much too late.
+	early = 5 * time.Millisecond
 	// frameCost is what a frame takes in memory beside its data, in bytes: its
 	// node and what the allocator rounds up. The bounds count it, for frames of
 	// a few bytes each could be millions.
@@ -29,6 +32,7 @@ const (
 type log struct {
 	config Config
 	totals *counters
+	auto   *atomic.Int64 // the interval of WakeAuto, in nanoseconds
 	counters
 
 	set    atomic.Pointer[media.TrackSet]
@@ -38,7 +42,7 @@ type log struct {
 	mu     sync.Mutex
 	starts []start
 	wakes  []*wake
-	closed bool
+	closed atomic.Bool // set with mu held
 }
 
 // counters count for one stream, and for the hub once more.
@@ -85,8 +89,8 @@ type pace struct {
 	interval time.Duration
 }
 
-func (l *log) init(c Config, totals *counters) {
-	l.config, l.totals = c, totals
+func (l *log) init(c Config, totals *counters, auto *atomic.Int64) {
+	l.config, l.totals, l.auto = c, totals, auto
 	l.tail.Store(&node{})
 }
 
@@ -95,7 +99,7 @@ func (l *log) append(f media.Frame) {
 	n := &node{Entry: Entry{Frame: f}, seq: prev.seq + 1, total: prev.total + uint64(len(f.Data))}
 
 	l.mu.Lock()
-	if l.closed {
+	if l.closed.Load() {
 		l.mu.Unlock()
 		return
 	}
@@ -113,7 +117,7 @@ func (l *log) append(f media.Frame) {
 	prev.next.Store(n)
 	l.tail.Store(n)
 	for _, w := range l.wakes {
-		if tracksChanged || w.due(&n.Frame) {
+		if tracksChanged || w.due(&n.Frame, l.auto) {
 			w.wake(n)
 		}
 	}
@@ -181,7 +185,7 @@ func (l *log) start(track int) *start {
 func (l *log) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.closed = true
+	l.closed.Store(true)
 	for _, w := range l.wakes {
 		w.wake(l.tail.Load())
 	}
@@ -204,13 +208,17 @@ func (l *log) wakeOf(p pace) *wake {
 	return w
 }
 
-func (w *wake) due(f *media.Frame) bool {
+func (w *wake) due(f *media.Frame, auto *atomic.Int64) bool {
+	interval := w.pace.interval
+	if interval == WakeAuto {
+		interval = time.Duration(auto.Load())
+	}
 	paced := w.pace.track == 0 || w.pace.track == f.Track.ID
-	if paced && w.pace.interval == 0 {
+	if paced && interval == 0 {
 		return true
 	}
-	since := f.Arrival.Sub(w.last)
-	return since >= max(w.pace.interval, maxPause) || paced && since >= w.pace.interval
+	since := f.Arrival.Sub(w.last) + early
+	return since >= max(interval, maxPause) || paced && since >= interval
 }
 
 func (w *wake) wake(n *node) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/miju-live/miju/media"
@@ -13,8 +14,17 @@ import (
 // seconds of a usual stream, a third of what one writev takes.
 const maxBatch = 256
 
-// WakeNow as ReaderOptions.Wake wakes a reader at every frame.
-const WakeNow time.Duration = -1
+// maxBatchBytes is when a batch ends, in bytes of frames: a reader that is
+// behind looks after so many whether it should jump, and a viewer that takes
+// nothing holds that much and a frame of its own.
+const maxBatchBytes = 128 << 10
+
+const (
+	// WakeNow as ReaderOptions.Wake wakes a reader at every frame.
+	WakeNow time.Duration = -1
+	// WakeAuto wakes it as Hub.SetPace says.
+	WakeAuto time.Duration = -2
+)
 
 // ReaderOptions choose what a reader follows and when it wakes. The zero value
 // follows the default video and the default audio and wakes at video frames.
@@ -28,7 +38,7 @@ type ReaderOptions struct {
 	All bool
 	// Wake is the least time between two wake-ups, which come at frames of
 	// the followed video track (at any frame if there is none). 0 is every
-	// video frame, WakeNow every frame of any track.
+	// video frame, WakeNow every frame of any track, WakeAuto what the hub says.
 	Wake time.Duration
 }
 
@@ -49,6 +59,10 @@ type Reader struct {
 	floor   time.Duration
 	skipped uint64
 	closed  bool
+
+	// parked holds last while the reader is parked, nil if its place was taken.
+	// It is there since it was parked first, and the stream's parking knows it.
+	parked *atomic.Pointer[node]
 }
 
 // NewReader returns a reader that begins at the newest random access point of
@@ -59,7 +73,12 @@ func (s *Stream) NewReader(o ReaderOptions) *Reader {
 	l := r.log
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	r.seek(l.set.Load())
+	set := l.set.Load()
+	r.seek(set)
+	if set != nil {
+		r.set, r.wake = set, l.wakeOf(r.pace(set))
+		r.seq = r.wake.seq.Load()
+	}
 	s.readers.Add(1) // when its place is found: who sees it counted may write on
 	return r
 }
@@ -69,8 +88,38 @@ func (r *Reader) Close() {
 	if !r.closed {
 		r.closed = true
 		r.last, r.wake = nil, nil
+		r.unregister()
 		r.stream.readers.Add(-1)
 	}
+}
+
+// Ready reports whether NextBatch would return at once.
+func (r *Reader) Ready() bool {
+	return r.last.seq < r.seq || r.wake == nil || r.set != r.log.set.Load() || r.last.seq < r.wake.seq.Load() || r.log.closed.Load()
+}
+
+// Place tells where the reader is: readers of one stream with the same Place
+// get the same frames from there on. It rises.
+func (r *Reader) Place() uint64 { return r.last.seq }
+
+// Begun reports whether the reader has returned a frame since it began or was
+// skipped.
+func (r *Reader) Begun() bool { return !r.seeking }
+
+// Twin returns a reader at the same place, which counts for nobody and need not
+// be closed.
+func (r *Reader) Twin() *Reader {
+	twin := &Reader{stream: r.stream, log: r.log, options: r.options, closed: true}
+	twin.Follow(r)
+	return twin
+}
+
+// Rest lets go of what is held in memory for the reader. Only Follow and Close may come next.
+func (r *Reader) Rest() { r.last = nil }
+
+// Follow puts the reader where another one of its stream is.
+func (r *Reader) Follow(other *Reader) {
+	r.last, r.wake, r.set, r.seq, r.seeking, r.floor = other.last, other.wake, other.set, other.seq, other.seeking, other.floor
 }
 
 // Skipped counts how often the reader lagged too far and jumped forward.
@@ -146,7 +195,7 @@ func (r *Reader) sleep() (<-chan struct{}, error) {
 	if set := l.set.Load(); r.wake == nil || r.set != set {
 		r.set, r.wake = set, l.wakeOf(r.pace(set))
 	}
-	if l.closed {
+	if l.closed.Load() {
 		if r.seq = l.tail.Load().seq; r.last.seq >= r.seq {
 			return nil, io.EOF
 		}
@@ -163,7 +212,8 @@ func (r *Reader) sleep() (<-chan struct{}, error) {
 
 // take walks the nodes up to seq and returns those that are followed.
 func (r *Reader) take(batch []*Entry) []*Entry {
-	for r.last.seq < r.seq && len(batch) < cap(batch) {
+	end := r.last.total + maxBatchBytes
+	for r.last.seq < r.seq && len(batch) < cap(batch) && r.last.total < end {
 		n := r.last.next.Load()
 		r.last = n
 		if r.wants(&n.Frame) {
@@ -235,12 +285,18 @@ func (r *Reader) pace(set *media.TrackSet) pace {
 // seek puts the reader before the newest random access point. The caller
 // holds the log's lock.
 func (r *Reader) seek(set *media.TrackSet) {
-	r.last, r.seeking = r.log.tail.Load(), true
+	r.last, r.seeking = r.newest(set), true
+}
+
+// newest is the node before the newest random access point, or the tail if the
+// log holds none. The caller holds the log's lock.
+func (r *Reader) newest(set *media.TrackSet) *node {
 	if t := r.startTrack(set); t != nil {
 		if s := r.log.start(t.ID); s != nil && s.before != nil {
-			r.last = s.before
+			return s.before
 		}
 	}
+	return r.log.tail.Load()
 }
 
 // skipIfLagging jumps to the newest random access point if the reader is
@@ -248,14 +304,12 @@ func (r *Reader) seek(set *media.TrackSet) {
 // the newest GOP stays there: the log holds these frames anyway.
 func (r *Reader) skipIfLagging() {
 	l := r.log
-	tail, next := l.tail.Load(), r.last.next.Load()
-	if r.options.All || next == nil ||
-		tail.Frame.Arrival.Sub(next.Frame.Arrival) <= l.config.MaxLag && tail.since(r.last) <= uint64(l.config.MaxLagMiB)<<20 {
+	if r.options.All || !l.lagging(r.last) {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed { // what is left is all there ever will be
+	if l.closed.Load() { // what is left is all there ever will be
 		return
 	}
 	at, seeking := r.last, r.seeking
@@ -266,8 +320,20 @@ func (r *Reader) skipIfLagging() {
 	if seeking && r.last.seq > at.seq { // it waited for this; nothing was lost
 		return
 	}
+	r.countSkip()
+}
+
+// lagging reports whether a reader behind last is further behind than it may be.
+func (l *log) lagging(last *node) bool {
+	tail, next := l.tail.Load(), last.next.Load()
+	return next != nil &&
+		(tail.Frame.Arrival.Sub(next.Frame.Arrival) > l.config.MaxLag || tail.since(last) > uint64(l.config.MaxLagMiB)<<20)
+}
+
+// countSkip counts a jump.
+func (r *Reader) countSkip() {
 	r.seq = max(r.seq, r.last.seq)
 	r.skipped++
-	l.skips.Add(1)
-	l.totals.skips.Add(1)
+	r.log.skips.Add(1)
+	r.log.totals.skips.Add(1)
 }

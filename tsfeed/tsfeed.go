@@ -49,6 +49,13 @@ func NewReader(s *stream.Stream, wake time.Duration) (*Reader, error) {
 // Close ends the reader.
 func (r *Reader) Close() { r.reader.Close() }
 
+// Park is for an owner that goes to write what the reader brought, Unpark for one
+// that has: see stream.Reader.
+func (r *Reader) Park() { r.reader.Park() }
+
+// Unpark ends Park.
+func (r *Reader) Unpark() { r.reader.Unpark() }
+
 // Skipped counts how often the reader lagged too far and jumped forward.
 func (r *Reader) Skipped() uint64 { return r.reader.Skipped() }
 
@@ -71,6 +78,7 @@ func (r *Reader) Next(ctx context.Context, bufs [][]byte) ([][]byte, error) {
 				break
 			}
 		}
+		clear(r.batch) // an entry holds all later ones
 	}
 	if len(bufs) > 0 {
 		return bufs, nil

@@ -1,243 +1,160 @@
 package main
 
 import (
+	"bytes"
 	"context"
-	"errors"
+	"encoding/json"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
-	"sync"
-	"sync/atomic"
-	"time"
+	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/miju-live/miju/ingest/rtmp/chunk"
-	"github.com/miju-live/miju/ingest/rtmp/message"
-	"github.com/miju-live/miju/media"
-	"github.com/miju-live/miju/remux/flv"
+	"github.com/miju-live/miju/bench"
+	"github.com/miju-live/miju/ingest/file"
 )
 
 // benchCommand puts load on a server, this one or another.
 func benchCommand() *cobra.Command {
-	bench := &cobra.Command{Use: "bench", Short: "Put load on a server and measure it", Args: cobra.NoArgs}
-	bench.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() } // or unknown commands would be no error
-	var b publishBench
-	publish := &cobra.Command{
-		Use: "publish", Short: "Publish a clip many times at once", Args: cobra.NoArgs,
-		Example: "  miju bench publish --rtmp rtmp://localhost/live/bench -n 200 --file clip.flv -d 60s --pid $(pidof miju)\n" +
-			"  miju bench publish --srt 'srt://localhost:8890?streamid=publish:live/bench' -n 50 --file clip.flv",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return b.run(cmd.Context(), cmd.OutOrStdout())
-		},
-	}
-	fs := publish.Flags()
+	all := &cobra.Command{Use: "bench", Short: "Put load on a server and measure it", Args: cobra.NoArgs}
+	all.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() } // or unknown commands would be no error
+	all.AddCommand(benchPush(), benchFLV(), benchHLS(), benchChat())
+	return all
+}
+
+func benchPush() *cobra.Command {
+	c := bench.DefaultPush()
+	var clip string
+	cmd := benchOf(&c, &c.Load, func(ctx context.Context) (any, error) {
+		r, err := openClip(clip)
+		if err != nil {
+			return nil, err
+		}
+		defer r.Close()
+		c.Clip = r
+		return shownReport(bench.Push(ctx, c))
+	})
+	cmd.Use, cmd.Short = "push URL", "Publish a clip many times at once, by RTMP, RTMPS or SRT"
+	cmd.Example = "  miju bench push 'rtmp://localhost/live/s{i}' -n 50 -d 60s --pid \"$(pidof miju)\"\n" +
+		"  miju bench push 'srt://localhost:8890?streamid=publish:live/s{i}' -n 50 --file clip.flv"
+	cmd.Flags().StringVar(&clip, "file", "", "FLV file, which is played in a loop in its own time; empty is the demo")
+	return cmd
+}
+
+func benchFLV() *cobra.Command {
+	c := bench.DefaultFLV()
+	cmd := benchOf(&c, &c.Load, func(ctx context.Context) (any, error) { return shownReport(bench.FLV(ctx, c)) })
+	cmd.Use, cmd.Short = "flv URL", "Watch by HTTP-FLV or WebSocket-FLV many times at once"
+	cmd.Example = "  miju bench flv http://localhost:8080/live/demo.flv -n 1000 -d 30s --pid \"$(pidof miju)\"\n" +
+		"  miju bench flv 'ws://localhost:8080/live/s{i}.flv' --streams 50 -n 1000"
+	return cmd
+}
+
+func benchHLS() *cobra.Command {
+	c := bench.DefaultHLS()
+	cmd := benchOf(&c, &c.Load, func(ctx context.Context) (any, error) { return shownReport(bench.HLS(ctx, c)) })
+	cmd.Use, cmd.Short = "hls URL", "Watch by low-latency HLS, or plain HLS, many times at once"
+	cmd.Example = "  miju bench hls http://localhost:8080/live/demo.m3u8 -n 200 -d 30s --pid \"$(pidof miju)\""
+	return cmd
+}
+
+func benchChat() *cobra.Command {
+	c := bench.DefaultChat()
+	cmd := benchOf(&c, &c.Load, func(ctx context.Context) (any, error) { return shownReport(bench.Chat(ctx, c)) })
+	cmd.Use, cmd.Short = "chat URL", "Chat many times at once"
+	cmd.Example = "  miju bench chat ws://localhost:8080/live/demo/chat -n 1000 --rate 5 --pid \"$(pidof miju)\"\n" +
+		"  miju bench chat 'ws://localhost:8080/live/s{i}/chat' --rooms 400 -n 20000 --rate 1"
+	return cmd
+}
+
+// benchOf makes a command of a load. config is what its flags fill, load the
+// part of it that all loads have.
+func benchOf(config any, load *bench.Load, run func(context.Context) (any, error)) *cobra.Command {
+	cmd := &cobra.Command{Args: cobra.ExactArgs(1)}
+	fs := cmd.Flags()
 	fs.SortFlags = false
-	fs.StringVar(&b.url, "rtmp", "", "rtmp or rtmps URL; the publishers' numbers go behind its name")
-	fs.StringVar(&b.srt, "srt", "", "srt URL instead, with the stream ID in its query")
-	fs.StringVar(&b.file, "file", "", "FLV file, which is played in a loop in its own time")
-	fs.IntVarP(&b.n, "number", "n", 1, "publishers")
-	fs.DurationVarP(&b.duration, "duration", "d", time.Minute, "how long they publish")
-	fs.IntVar(&b.pid, "pid", 0, "process of the server on this machine, to tell its CPU and memory")
-	bench.AddCommand(publish)
-	return bench
-}
-
-// publishBench is one run of many publishers.
-type publishBench struct {
-	url, srt, file string
-	n, pid         int
-	duration       time.Duration
-
-	clip           benchClip
-	messages, sent atomic.Uint64
-	late           atomic.Int64
-	live           atomic.Int64
-}
-
-// rampUp is the time between the starts of two publishers, so that they do not
-// all send their random access points at once.
-const rampUp = 10 * time.Millisecond
-
-func (b *publishBench) run(ctx context.Context, out io.Writer) error {
-	target, connect := b.url, b.connectRTMP
-	if b.srt != "" {
-		target, connect = b.srt, b.connectSRT
-	}
-	u, err := url.Parse(target)
-	if err != nil || u.Scheme == "" || b.n < 1 || (b.srt != "") == (b.url != "") {
-		return errors.New("one of --rtmp and --srt must be a URL like rtmp://localhost/live/bench, and -n at least 1")
-	}
-	if b.clip, err = loadBenchClip(b.file); err != nil {
-		return err
-	}
-	before, err := loadOf(b.pid)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, b.duration+time.Duration(b.n)*rampUp)
-	defer cancel()
-	began := time.Now()
-	failures := make([]error, b.n)
-	var publishers sync.WaitGroup
-	for i := range b.n {
-		publishers.Go(func() {
-			if sleep(ctx, time.Duration(i)*rampUp) {
-				failures[i] = b.publish(ctx, connect, *u, i+1)
-			}
-		})
-	}
-	// The server is looked at shortly before the publishers go.
-	during, took := before, time.Duration(0)
-	if sleep(ctx, b.duration+time.Duration(b.n)*rampUp-b.duration/20) {
-		if during, err = loadOf(b.pid); err != nil {
+	bindFlags(fs, config)
+	asJSON := fs.Bool("json", false, "print the report as JSON")
+	progress := fs.Bool("progress", false, "tell once a second how things are, even if nobody looks at a terminal")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := checkRanges(config); err != nil {
 			return err
 		}
-		took = time.Since(began)
-	}
-	publishers.Wait()
-	return errors.Join(b.report(out, before, during, took), b.failed(failures))
-}
-
-func (b *publishBench) failed(failures []error) error {
-	n := 0
-	var first error
-	for _, err := range failures {
-		if err != nil {
-			if n++; first == nil {
-				first = err
-			}
+		load.URL = args[0]
+		line := &progressLine{out: cmd.ErrOrStderr(), terminal: isTerminal(os.Stderr)}
+		if line.terminal || *progress {
+			load.Progress = line.show
 		}
+		report, err := run(cmd.Context())
+		line.clear()
+		if report == nil {
+			return err
+		}
+		if printErr := printReport(cmd.OutOrStdout(), report, *asJSON); printErr != nil {
+			return printErr
+		}
+		return err
 	}
-	if n == 0 {
-		return nil
-	}
-	return fmt.Errorf("%d of %d publishers failed, the first one with: %w", n, b.n, first)
+	return cmd
 }
 
-// benchSink is a connection that a tag of the clip is sent on, at a time.
-type benchSink interface {
-	send(ctx context.Context, tag *benchTag, at time.Duration) error
-	close()
+// shownReport makes no report at all of one that is nil.
+func shownReport[R any](r *R, err error) (any, error) {
+	if r == nil {
+		return nil, err
+	}
+	return r, err
 }
 
-// publish sends the clip in a loop until ctx ends.
-func (b *publishBench) publish(ctx context.Context, connect func(context.Context, url.URL, int) (benchSink, error), u url.URL, n int) error {
-	c, err := connect(ctx, u, n)
+func printReport(out io.Writer, report any, asJSON bool) error {
+	if !asJSON {
+		return bench.WriteTable(out, report)
+	}
+	b, err := json.Marshal(report)
 	if err != nil {
 		return err
 	}
-	defer c.close()
-	b.live.Add(1)
-	began := time.Now()
-	for base := time.Duration(0); ; base += b.clip.length {
-		for i := range b.clip.tags {
-			tag := &b.clip.tags[i]
-			at := base + tag.at
-			if wait := at - time.Since(began); wait > 0 && !sleep(ctx, wait) {
-				return nil
-			} else {
-				raise(&b.late, int64(-wait))
-			}
-			err := c.send(ctx, tag, at)
-			if ctx.Err() != nil {
-				return nil
-			}
-			if err != nil {
-				return err
-			}
-			b.messages.Add(1)
-			b.sent.Add(uint64(len(tag.body)))
-		}
-	}
-}
-
-// raise makes a at least n.
-func raise(a *atomic.Int64, n int64) {
-	for old := a.Load(); n > old && !a.CompareAndSwap(old, n); old = a.Load() {
-	}
-}
-
-// sleep waits, and reports whether ctx let it.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
-}
-
-func (b *publishBench) report(out io.Writer, before, during load, took time.Duration) error {
-	_, err := fmt.Fprintf(out, "%d publishers were live for %v: %d messages, %.1f MB, the latest one %v late\nthe clip has %.1f s, its largest GOP %.0f kB\n",
-		b.live.Load(), b.duration, b.messages.Load(), float64(b.sent.Load())/1e6, time.Duration(b.late.Load()).Round(time.Millisecond),
-		b.clip.length.Seconds(), float64(b.clip.largestGOP)/1e3)
-	if err != nil || b.pid == 0 || took == 0 {
-		return err
-	}
-	cpu := during.cpu - before.cpu
-	n := float64(b.n)
-	_, err = fmt.Fprintf(out, "the server used %.1f s of CPU, %.1f %% of one core, %.3f %% per publisher\nits memory (RSS) was %.1f MB before and %.1f MB with them, %.0f kB per publisher\n",
-		cpu.Seconds(), 100*cpu.Seconds()/took.Seconds(), 100*cpu.Seconds()/took.Seconds()/n,
-		float64(before.rss)/1e6, float64(during.rss)/1e6, float64(during.rss-before.rss)/1e3/n)
+	_, err = fmt.Fprintf(out, "%s\n", b)
 	return err
 }
 
-// maxBenchClip bounds a clip, which is held in memory, in bytes.
-const maxBenchClip = 256 << 20
-
-type benchTag struct {
-	typ  byte
-	at   time.Duration
-	body []byte
-	// frames are what the body holds.
-	frames []media.Frame
-}
-
-type benchClip struct {
-	tags       []benchTag
-	set        *media.TrackSet
-	length     time.Duration
-	largestGOP int
-}
-
-func loadBenchClip(path string) (c benchClip, err error) {
-	file, err := os.Open(path)
+// openClip opens a file to publish, the demo without a name.
+func openClip(path string) (io.ReadCloser, error) {
+	if path == "" {
+		return io.NopCloser(bytes.NewReader(file.Demo)), nil
+	}
+	f, err := os.Open(path)
 	if err != nil {
-		return c, fmt.Errorf("--file: %w", err)
+		return nil, fmt.Errorf("--file: %w", err)
 	}
-	defer file.Close()
-	r := flv.NewReader(io.LimitReader(file, maxBenchClip))
-	var d message.Demuxer
-	var gop int
-	step := 40 * time.Millisecond // between the last picture and the first again
-	for {
-		typ, at, body, err := r.ReadTag()
-		if errors.Is(err, io.EOF) && len(c.tags) > 0 {
-			c.length += step
-			c.set = &media.TrackSet{}
-			c.set.Tracks, _ = d.Tracks()
-			return c, nil
-		}
-		if err != nil {
-			return c, fmt.Errorf("--file %s: %w", path, err)
-		}
-		c.tags = append(c.tags, benchTag{typ: typ, at: at, body: body})
-		c.length = max(c.length, at)
-		if err := d.Add(chunk.Message{Type: typ, Timestamp: uint32(at / time.Millisecond), Body: body}); err != nil {
-			return c, fmt.Errorf("--file %s: %w", path, err)
-		}
-		for f, ok, err := d.Next(); ok && err == nil; f, ok, err = d.Next() {
-			newest := &c.tags[len(c.tags)-1]
-			newest.frames = append(newest.frames, f)
-			if f.Track.Kind() == media.KindVideo && f.RandomAccess {
-				gop = 0
-			}
-			gop += len(f.Data)
-			c.largestGOP = max(c.largestGOP, gop)
-		}
+	return f, nil
+}
+
+// progressLine is a line that is written over again and again on a terminal,
+// and many lines elsewhere.
+type progressLine struct {
+	out      io.Writer
+	terminal bool
+	width    int
+}
+
+func (p *progressLine) show(line string) {
+	if !p.terminal {
+		fmt.Fprintln(p.out, line)
+		return
 	}
+	fmt.Fprintf(p.out, "\r%s%s", line, strings.Repeat(" ", max(0, p.width-len(line))))
+	p.width = len(line)
+}
+
+func (p *progressLine) clear() {
+	if p.terminal && p.width > 0 {
+		fmt.Fprintf(p.out, "\r%s\r", strings.Repeat(" ", p.width))
+	}
+}
+
+func isTerminal(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }

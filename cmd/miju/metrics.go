@@ -55,11 +55,18 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	m.gauge("miju_viewers", viewersHelp, float64(viewers.FLVViewers), "protocol", "http-flv")
 	m.gauge("miju_viewers", viewersHelp, float64(viewers.WebSocketFLVViewers), "protocol", "ws-flv")
 	m.gauge("miju_viewers", viewersHelp, float64(viewers.TSViewers), "protocol", "http-ts")
+	m.gauge("miju_viewers_admitted", "Viewers of all protocols that hold a place: all but players of HLS.", float64(hub.Viewers))
+	for r, n := range hub.Refused {
+		m.counter("miju_viewers_refused_total", "Viewers that were refused, by the limit that was reached.", n, "reason", r.String())
+	}
+	m.gauge("miju_egress_bits_per_second", "What all viewers are sent, over the last 3 s, as --max-egress measures it.", hub.EgressRate)
 	const bytesHelp = "Bytes sent to viewers and CDN edges."
 	m.counter("miju_egress_bytes_total", bytesHelp, viewers.FLVBytes, "protocol", "flv")
 	m.counter("miju_egress_bytes_total", bytesHelp, c.rtmpServer.Stats().PlayedBytes, "protocol", "rtmp")
+	m.counter("miju_egress_bytes_total", bytesHelp, c.srt.Stats().PlayedBytes, "protocol", "srt")
 	m.counter("miju_egress_bytes_total", bytesHelp, viewers.HLSBytes, "protocol", "hls")
 	m.counter("miju_egress_bytes_total", bytesHelp, viewers.TSBytes, "protocol", "ts")
+	m.gauge("miju_batch_seconds", "How often viewers are written to by --flv-batch auto; 0 is at every video frame.", c.hub.Pace().Seconds())
 	m.counter("miju_slow_viewers_total", "Viewers that were disconnected because they took nothing.", viewers.Slow)
 	for status, n := range viewers.Failures {
 		m.counter("miju_http_failures_total", "Requests of viewers that were answered with an error.", n, "status", strconv.Itoa(status))

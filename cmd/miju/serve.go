@@ -87,6 +87,7 @@ func listen(c config, log *slog.Logger) (_ *server, err error) {
 		c.Origin.HLS.Dir = filepath.Join(c.Data.Dir, "hls")
 	}
 	s.origin = origin.NewServer(c.Origin, s.hub, authorizer, web.Handler(), log)
+	s.hub.CountEgress(s.origin.Sent)
 
 	if err = s.listenRTMP(); err != nil {
 		return nil, err
@@ -95,6 +96,7 @@ func listen(c config, log *slog.Logger) (_ *server, err error) {
 		if s.srt, err = srt.Listen(c.SRT); err != nil {
 			return nil, listenError("SRT", "srt", c.SRT.Listen, err)
 		}
+		s.hub.CountEgress(func() uint64 { return s.srt.Stats().PlayedBytes })
 	}
 	if err = s.listenHTTP(); err != nil {
 		return nil, err
@@ -110,6 +112,7 @@ func listen(c config, log *slog.Logger) (_ *server, err error) {
 func (s *server) listenRTMP() (err error) {
 	c := s.config.RTMP
 	s.rtmpServer = rtmp.NewServer(c)
+	s.hub.CountEgress(func() uint64 { return s.rtmpServer.Stats().PlayedBytes })
 	if c.Listen != "" {
 		if s.rtmp, err = s.rtmpServer.Listen(); err != nil {
 			return listenError("RTMP", "rtmp", c.Listen, err)
@@ -191,6 +194,8 @@ func (s *server) serve(ctx context.Context) error {
 		})
 	}
 	others.Go(func() { s.origin.Run(viewCtx) })
+	others.Go(func() { keepPace(viewCtx, s.hub) })
+	others.Go(func() { s.hub.Run(viewCtx) })
 	public := s.httpServer(viewCtx, http.HandlerFunc(s.route))
 	public.TLSConfig = s.secure
 	private := s.httpServer(viewCtx, s.adminHandler())
@@ -206,6 +211,7 @@ func (s *server) serve(ctx context.Context) error {
 	s.log.Info("shutting down")
 	stopIngest()
 	publishers.Wait()
+	s.rtmpServer.Wait()
 	s.hub.Close() // streams end, and with them what follows them
 
 	graceful, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)

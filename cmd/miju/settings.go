@@ -35,13 +35,15 @@ func bindFlags(fs *pflag.FlagSet, config any) {
 	eachSetting(config, func(s setting) {
 		switch p := s.value.Addr().Interface().(type) {
 		case *string:
-			fs.StringVar(p, s.name, *p, s.help())
+			fs.StringVarP(p, s.name, s.tag.Get("short"), *p, s.help())
 		case *bool:
-			fs.BoolVar(p, s.name, *p, s.help())
+			fs.BoolVarP(p, s.name, s.tag.Get("short"), *p, s.help())
 		case *int:
-			fs.IntVar(p, s.name, *p, s.help())
+			fs.IntVarP(p, s.name, s.tag.Get("short"), *p, s.help())
 		case *time.Duration:
-			fs.DurationVar(p, s.name, *p, s.help())
+			fs.DurationVarP(p, s.name, s.tag.Get("short"), *p, s.help())
+		case pflag.Value:
+			fs.VarP(p, s.name, s.tag.Get("short"), s.help())
 		}
 		fs.Lookup(s.name).Annotations = map[string][]string{groupAnnotation: {s.tag.Get("group")}}
 	})
@@ -156,6 +158,10 @@ func kindOf(f *pflag.Flag) string {
 		return "a whole number"
 	case "bool":
 		return "true or false"
+	case "gop or live":
+		return "gop or live"
+	case "auto or time":
+		return "auto or a time like 100ms, 2s at most"
 	}
 	return "a text"
 }

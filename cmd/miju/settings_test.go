@@ -132,7 +132,7 @@ func TestSettingsReachTheirPackages(t *testing.T) {
 	if err := cmd.ExecuteContext(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got.RTMP.Listen != ":1" || got.Ingest.Probe != 3*time.Second || !got.Files.Demo || got.Origin.FLVBatch != 100*time.Millisecond {
+	if got.RTMP.Listen != ":1" || got.Ingest.Probe != 3*time.Second || !got.Files.Demo || time.Duration(got.Origin.FLVBatch) != 100*time.Millisecond {
 		t.Errorf("%+v", got)
 	}
 }

@@ -5,18 +5,19 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
-	"sync/atomic"
 	"time"
 
+	"github.com/miju-live/miju/fanout"
 	"github.com/miju-live/miju/ingest"
 	"github.com/miju-live/miju/ingest/rtmp/chunk"
+	"github.com/miju-live/miju/stream"
 )
 
 // Config is what an operator sets.
 type Config struct {
 	Listen           string        `flag:"rtmp" group:"network" help:"TCP address for encoders and players that speak RTMP; empty turns it off"`
 	ListenTLS        string        `flag:"rtmps" group:"network" help:"TCP address for those that speak RTMP over TLS, which needs --tls-cert and --tls-key; empty turns it off"`
-	Batch            time.Duration `flag:"rtmp-batch" group:"latency" help:"write to RTMP players at most this often; 0 is at every video frame. Longer costs less CPU and adds as much delay" min:"0s" max:"2s"`
+	Batch            stream.Batch  `flag:"rtmp-batch" group:"latency" help:"write to RTMP players at most this often, as --flv-batch"`
 	MaxMessageKiB    int           `flag:"rtmp-max-message" group:"limits" help:"largest RTMP message, which is the largest coded picture, in KiB" min:"64" max:"16383"`
 	MaxUnfinishedMiB int           `flag:"rtmp-max-unfinished" group:"limits" help:"what all RTMP connections together may hold of messages that have begun and not ended, in MiB, lest peers that never end theirs use up the memory; the one that wants more is closed" min:"16" max:"65536"`
 	MaxChunkStreams  int           `flag:"rtmp-max-chunk-streams" group:"limits" help:"RTMP chunk streams of one encoder; they use two to eight" min:"8" max:"65598"`
@@ -27,7 +28,7 @@ type Config struct {
 // H.264 or H.265 in 2160p at 50 Mbit/s does not exceed; a thousand encoders may
 // each be in the middle of one of 256 KiB.
 func DefaultConfig() Config {
-	return Config{Listen: ":1935", MaxMessageKiB: 8 << 10, MaxUnfinishedMiB: 256, MaxChunkStreams: 64, WriteTimeout: 10 * time.Second}
+	return Config{Listen: ":1935", Batch: stream.BatchAuto, MaxMessageKiB: 8 << 10, MaxUnfinishedMiB: 256, MaxChunkStreams: 64, WriteTimeout: 10 * time.Second}
 }
 
 // Server is what all RTMP connections share: the settings, the budget of
@@ -35,7 +36,8 @@ func DefaultConfig() Config {
 type Server struct {
 	config Config
 	budget *chunk.Budget
-	played atomic.Uint64
+	// players are those who are played to.
+	players fanout.Group
 }
 
 // NewServer returns a server without listeners.
@@ -53,8 +55,11 @@ type Stats struct {
 
 // Stats returns the figures of this moment.
 func (s *Server) Stats() Stats {
-	return Stats{PlayedBytes: s.played.Load(), UnfinishedBytes: s.budget.Used()}
+	return Stats{PlayedBytes: s.players.Sent.Load(), UnfinishedBytes: s.budget.Used()}
 }
+
+// Wait returns when nothing is left that played to players. They must have gone.
+func (s *Server) Wait() { s.players.Wait() }
 
 // Listener brings the connections of encoders and players.
 type Listener struct {

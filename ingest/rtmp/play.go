@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"sync"
 	"time"
 
+	"github.com/miju-live/miju/backlog"
+	"github.com/miju-live/miju/fanout"
 	"github.com/miju-live/miju/ingest"
 	"github.com/miju-live/miju/ingest/rtmp/chunk"
 	"github.com/miju-live/miju/ingest/rtmp/message"
@@ -44,6 +47,7 @@ func (c *conn) Play(ctx context.Context, s *stream.Stream) error {
 		}
 	}
 	c.phase = phaseAdmitted
+	backlog.Bound(c.socket)
 	c.answerPlay()
 	if err := c.link.Flush(0); err != nil {
 		return left(err)
@@ -55,8 +59,7 @@ func (c *conn) Play(ctx context.Context, s *stream.Stream) error {
 	var reading sync.WaitGroup
 	reading.Go(func() { cancel(c.obeyPlaying()) })
 
-	p := player{conn: c, stream: s, announce: message.Announcer{Packing: c.packing}}
-	err := p.run(playing)
+	err := c.copyTo(playing, s)
 	if err == nil {
 		err = c.letGo(playing)
 	}
@@ -159,48 +162,76 @@ func (c *conn) sayGoodbye() error {
 	return c.link.Flush(0)
 }
 
-// player writes one stream to one conn.
-type player struct {
-	conn     *conn
-	stream   *stream.Stream
-	announce message.Announcer
-	bufs     [][]byte
-}
-
-// run copies the stream until it ends (nil), ctx ends or the player fails.
-func (p *player) run(ctx context.Context) error {
-	reader := p.stream.NewReader(stream.ReaderOptions{Data: true, Wake: p.conn.server.config.Batch})
+// copyTo copies the stream until it ends (nil), ctx ends or the player fails.
+func (c *conn) copyTo(ctx context.Context, s *stream.Stream) error {
+	reader := s.NewReader(stream.ReaderOptions{Data: true, Wake: time.Duration(c.server.config.Batch)})
 	defer reader.Close()
-	var batch []*stream.Entry
-	for {
-		var err error
-		batch, err = reader.NextBatch(ctx, batch)
-		switch {
-		case err == io.EOF:
-			return nil
-		case err != nil:
-			return err
-		}
-		for _, e := range batch {
-			p.append(e)
-		}
-		clear(batch) // an entry holds all later ones, and this may take long
-		n, err := p.conn.link.Write(p.bufs)
-		p.bufs = p.bufs[:0]
-		p.conn.server.played.Add(uint64(n))
-		if err != nil {
-			return err
+	var socket fanout.Socket = playSocket{c.link}
+	if t, ok := c.socket.(*net.TCPConn); ok {
+		if w, err := fanout.NewWriter(t); err == nil {
+			socket = tryPlaySocket{playSocket{c.link}, w}
 		}
 	}
+	err := c.server.players.Serve(ctx, s, reader, &muxer{announce: message.Announcer{Packing: c.packing}}, socket)
+	if err == io.EOF {
+		return nil
+	}
+	return err
 }
 
-// append queues a frame, and what must come before it.
-func (p *player) append(e *stream.Entry) {
-	before, ok := p.announce.Before(&e.Frame)
-	for _, m := range before {
-		p.bufs = append(p.bufs, chunk.Append(nil, playChunkSize, m))
+// playSocket writes to a player.
+type playSocket struct{ link *message.Conn }
+
+// Write implements fanout.Socket.
+func (s playSocket) Write(_ context.Context, bufs [][]byte) (int64, error) { return s.link.Write(bufs) }
+
+type tryPlaySocket struct {
+	playSocket
+	writer *fanout.Writer
+}
+
+var _ fanout.TrySocket = tryPlaySocket{}
+
+// TryWrite implements fanout.TrySocket.
+func (s tryPlaySocket) TryWrite(b []byte) (int, error) { return s.link.TryWrite(s.writer, b) }
+
+// muxer makes one player's chunks.
+type muxer struct{ announce message.Announcer }
+
+var _ fanout.Muxer = (*muxer)(nil)
+
+// Same implements fanout.Muxer.
+func (m *muxer) Same(other fanout.Muxer) bool {
+	o, ok := other.(*muxer)
+	return ok && *m == *o
+}
+
+// Twin implements fanout.Muxer.
+func (m *muxer) Twin() fanout.Muxer {
+	twin := *m
+	return &twin
+}
+
+// Append implements fanout.Muxer.
+func (m *muxer) Append(bufs [][]byte, e *stream.Entry) [][]byte {
+	before, ok := m.announce.Before(&e.Frame)
+	for _, b := range before {
+		bufs = append(bufs, chunk.Append(nil, playChunkSize, b))
 	}
 	if ok {
-		p.bufs = append(p.bufs, chunks(e, p.conn.packing)...)
+		bufs = append(bufs, chunks(e, m.announce.Packing)...)
 	}
+	return bufs
+}
+
+// AppendBytes implements fanout.Muxer.
+func (m *muxer) AppendBytes(dst []byte, e *stream.Entry) []byte {
+	before, ok := m.announce.Before(&e.Frame)
+	for _, b := range before {
+		dst = chunk.Append(dst, playChunkSize, b)
+	}
+	if !ok {
+		return dst
+	}
+	return chunk.AppendSplit(dst, playChunkSize, message.OfFrame(&e.Frame, m.announce.Packing), e.Frame.Data)
 }

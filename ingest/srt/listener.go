@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	gosrt "github.com/datarhei/gosrt"
@@ -64,6 +65,7 @@ type Listener struct {
 	// mtu is that of the handshake read last. It belongs to Accept.
 	mtu uint32
 
+	played atomic.Uint64
 	mu     sync.Mutex
 	closed bool
 	// admitted finds connections by their SRT socket ID.
@@ -108,6 +110,20 @@ func ListenWith(c Config, passphrase PassphraseFunc) (*Listener, error) {
 		return nil, fmt.Errorf("SRT listener on %s: %w", c.Listen, err)
 	}
 	return l, nil
+}
+
+// Stats are the figures of a Listener.
+type Stats struct {
+	// PlayedBytes went to players, each counted once however often it was sent.
+	PlayedBytes uint64
+}
+
+// Stats returns the figures of this moment. A nil Listener has none.
+func (l *Listener) Stats() Stats {
+	if l == nil {
+		return Stats{}
+	}
+	return Stats{PlayedBytes: l.played.Load()}
 }
 
 // Addr returns the UDP address.

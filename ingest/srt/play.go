@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	gosrt "github.com/datarhei/gosrt"
@@ -82,7 +83,7 @@ func (c *conn) playAdmitted(ctx context.Context, s *stream.Stream, f feed) error
 	defer c.stop()
 	reader.Go(func() { cancel(c.discard()) })
 	out := &sender{
-		conn: c.srt, size: min(payloadSize, (int(c.mtu)-headers)/188*188), latency: c.Transport().Latency,
+		conn: c.srt, played: &c.listener.played, size: min(payloadSize, (int(c.mtu)-headers)/188*188), latency: c.Transport().Latency,
 		unread: c.listener.bounds.unread, narrow: c.listener.bounds.narrow, flood: c.listener.bounds.repeated,
 		progress: time.Now(), filled: time.Now(),
 	}
@@ -121,6 +122,7 @@ func (c *conn) stop() {
 // no backpressure: what is not acknowledged in time is dropped.
 type sender struct {
 	conn    gosrt.Conn
+	played  *atomic.Uint64
 	latency time.Duration
 	unread  time.Duration
 	narrow  time.Duration
@@ -197,6 +199,7 @@ func (o *sender) flush(ctx context.Context) error {
 		// Read knows why it is closed; if it is not, the queue is full.
 		return errGoneOr(ctx, errSlow)
 	}
+	o.played.Add(uint64(len(o.payload)))
 	o.payload = o.payload[:0]
 	o.written++
 	return nil

@@ -44,6 +44,7 @@ var rejections = []struct {
 	{errEncrypted, gosrt.REJ_UNSECURE},
 	{errVersion, gosrt.REJ_VERSION},
 	{stream.ErrOffline, rejectNotFound},
+	{stream.ErrOverloaded, rejectOverload},
 	{ingest.ErrKicked, rejectForbidden},
 	{stream.ErrBusy, rejectConflict},
 	{auth.ErrDenied, rejectUnauthorized},

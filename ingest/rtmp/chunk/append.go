@@ -40,6 +40,20 @@ func Split(size int, m Message, data []byte) [][]byte {
 	return all
 }
 
+// AppendSplit is Append for a message whose body is m.Body and behind it data.
+// m.Body must be shorter than size.
+func AppendSplit(dst []byte, size int, m Message, data []byte) []byte {
+	dst = append(appendHead(dst, m, len(m.Body)+len(data)), m.Body...)
+	for room := size - len(m.Body); ; room = size {
+		part := min(room, len(data))
+		dst = append(dst, data[:part]...)
+		if data = data[part:]; len(data) == 0 {
+			return dst
+		}
+		dst = appendContinuation(dst, m)
+	}
+}
+
 // appendHead appends the header of a message's first chunk (5.3.1).
 func appendHead(dst []byte, m Message, n int) []byte {
 	t := min(m.Timestamp, maxTimestamp)

@@ -230,9 +230,10 @@ func TestSplitIsReadBack(t *testing.T) {
 				m := Message{ChunkStream: 4, Type: 9, Stream: 1, Timestamp: timestamp, Body: []byte("head")}
 				data := rep('v', n)
 				wire := cat(Split(size, m, data)...)
+				split := AppendSplit(nil, size, m, data)
 				m.Body = append(m.Body, data...)
-				if !bytes.Equal(wire, Append(nil, size, m)) {
-					t.Fatalf("size %d, %d bytes at %d: Split and Append differ", size, n, timestamp)
+				if whole := Append(nil, size, m); !bytes.Equal(wire, whole) || !bytes.Equal(split, whole) {
+					t.Fatalf("size %d, %d bytes at %d: Split, AppendSplit and Append differ", size, n, timestamp)
 				}
 			}
 		}

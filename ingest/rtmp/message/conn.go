@@ -59,6 +59,7 @@ type Conn struct {
 	// meanwhile before taking it back.
 	sending chan struct{}
 	bufs    net.Buffers
+	kept    bool          // TryWrite kept the token for the Write to come
 	record  *bufio.Writer // nil where the socket takes many slices at once
 }
 
@@ -284,7 +285,10 @@ func (c *Conn) sendOut(timeout time.Duration) error {
 // all of them.
 func (c *Conn) Write(bufs [][]byte) (n int64, err error) {
 	defer clear(bufs)
-	c.sending <- struct{}{}
+	if !c.kept {
+		c.sending <- struct{}{}
+	}
+	c.kept = false
 	if err = c.sendOut(c.timeout); err == nil {
 		n, err = c.send(bufs)
 	}
@@ -293,6 +297,44 @@ func (c *Conn) Write(bufs [][]byte) (n int64, err error) {
 		return n, err
 	}
 	return n, c.finish(c.timeout)
+}
+
+// TryWriter writes as much as there is room for, without waiting.
+type TryWriter interface {
+	TryWrite(b []byte) (int, error)
+}
+
+// TryWrite is Write of as much of b as w, which writes to the connection, takes at
+// once. Behind less than all of it, nothing else is sent until Write was called
+// with the rest, by who calls this.
+func (c *Conn) TryWrite(w TryWriter, b []byte) (n int, err error) {
+	select {
+	case c.sending <- struct{}{}:
+	default:
+		return 0, nil // somebody waits for the peer
+	}
+	if c.empty() {
+		n, err = w.TryWrite(b)
+	}
+	if err == nil && n < len(b) {
+		c.kept = true
+		return n, nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.out) > 0 && err == nil { // gathered meanwhile; what there is no room for goes with the next write
+		var m int
+		m, err = w.TryWrite(c.out)
+		c.out = c.out[m:]
+	}
+	<-c.sending
+	return n, err
+}
+
+func (c *Conn) empty() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.out) == 0
 }
 
 func (c *Conn) send(bufs [][]byte) (int64, error) {

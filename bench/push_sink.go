@@ -1,7 +1,8 @@
-package main
+package bench
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net/url"
 	"strings"
@@ -18,24 +19,22 @@ import (
 // rtmpSink sends tags as the RTMP messages that they are.
 type rtmpSink struct{ *client.Client }
 
-var _ benchSink = rtmpSink{}
+var _ sink = rtmpSink{}
 
-// connectRTMP publishes under the URL's name with a number behind it.
-func (b *publishBench) connectRTMP(ctx context.Context, u url.URL, n int) (benchSink, error) {
-	u.Path = fmt.Sprintf("%s-%d", strings.TrimRight(u.Path, "/"), n)
-	c, err := client.Dial(ctx, u.String())
+func dialRTMP(ctx context.Context, u *url.URL, secure *tls.Config) (sink, error) {
+	c, err := (&client.Dialer{TLS: secure}).Dial(ctx, u.String())
 	if err != nil {
-		return nil, err
+		return nil, refusedRTMP(err)
 	}
 	if err := c.Publish(ctx, flv.Enhanced); err != nil {
 		c.Close()
-		return nil, err
+		return nil, refusedRTMP(err)
 	}
 	return rtmpSink{c}, nil
 }
 
-func (s rtmpSink) send(ctx context.Context, tag *benchTag, at time.Duration) error {
-	return s.WriteMessage(ctx, tag.typ, uint32(at/time.Millisecond), tag.body)
+func (s rtmpSink) send(ctx context.Context, t *tag, at time.Duration) error {
+	return s.WriteMessage(ctx, t.typ, uint32(at/time.Millisecond), t.body)
 }
 
 func (s rtmpSink) close() { s.Close() }
@@ -49,29 +48,36 @@ type srtSink struct {
 	packets []byte
 }
 
-var _ benchSink = (*srtSink)(nil)
+var _ sink = (*srtSink)(nil)
 
 // srtPayload is seven packets of MPEG-TS, what SRT's live mode sends at once.
 const srtPayload = 7 * 188
 
-// connectSRT publishes under the URL's stream ID with a number behind it.
-func (b *publishBench) connectSRT(_ context.Context, u url.URL, n int) (benchSink, error) {
-	program, err := mpegts.NewProgram(b.clip.set)
+// dialSRT calls a URL with the stream ID in its query. SRT has no end of the
+// handshake other than its own, after three seconds.
+func dialSRT(u *url.URL, c *clip) (sink, error) {
+	program, err := mpegts.NewProgram(c.set)
 	if err != nil {
 		return nil, err
 	}
 	config := gosrt.DefaultConfig()
-	config.StreamId = fmt.Sprintf("%s-%d", u.Query().Get("streamid"), n)
+	config.StreamId = u.Query().Get("streamid")
+	if config.StreamId == "" && u.Fragment != "" {
+		config.StreamId = "#" + u.Fragment // of ?streamid=#!::r=…, as many write it
+	}
 	config.Passphrase = u.Query().Get("passphrase")
 	conn, err := gosrt.Dial("srt", u.Host, config)
 	if err != nil {
-		return nil, fmt.Errorf("SRT call to %s: %w", u.Host, err)
+		if _, why, ok := strings.Cut(err.Error(), "connection rejected: "); ok {
+			return nil, &refusal{fmt.Sprintf("%.60s", why)}
+		}
+		return nil, fmt.Errorf("SRT call: %w", err)
 	}
-	return &srtSink{conn: conn, program: program, set: b.clip.set}, nil
+	return &srtSink{conn: conn, program: program, set: c.set}, nil
 }
 
-func (s *srtSink) send(_ context.Context, tag *benchTag, at time.Duration) error {
-	for _, f := range tag.frames {
+func (s *srtSink) send(_ context.Context, t *tag, at time.Duration) error {
+	for _, f := range t.frames {
 		if f.Track.Kind() == media.KindData {
 			continue
 		}

@@ -1,0 +1,57 @@
+//go:build unix
+
+package fanout
+
+import (
+	"net"
+	"syscall"
+)
+
+const canTry = true
+
+// Writer writes to a TCP connection without waiting.
+type Writer struct {
+	raw  syscall.RawConn
+	call func(fd uintptr) // made once
+	b    []byte
+	n    int
+	err  error
+}
+
+// NewWriter returns a Writer to c.
+func NewWriter(c *net.TCPConn) (*Writer, error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	w := &Writer{raw: raw}
+	w.call = func(fd uintptr) { w.n, w.err = syscall.Write(int(fd), w.b) }
+	return w, nil
+}
+
+// TryWrite writes as much of b as there is room for. Nobody else may write
+// meanwhile.
+//
+// It goes by Control, which keeps the connection from being closed and does
+// nothing else: asking the poller first, as RawConn.Write does, is a tenth of what
+// a write costs.
+func (w *Writer) TryWrite(b []byte) (n int, err error) {
+	w.b = b
+	defer func() { w.b = nil }()
+	for len(w.b) > 0 {
+		if err = w.raw.Control(w.call); err == nil {
+			err = w.err
+		}
+		switch {
+		case err == syscall.EINTR:
+			continue
+		case err == syscall.EAGAIN:
+			return n, nil
+		case err != nil:
+			return n, err
+		}
+		n += w.n
+		w.b = w.b[w.n:]
+	}
+	return n, nil
+}
