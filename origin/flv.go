@@ -130,6 +130,7 @@ type flvMuxer struct {
 
 	begun        bool
 	video, audio *media.Track // as last sent; nil is not part of this answer
+	clock        clockTags
 	catchUp
 }
 
@@ -160,6 +161,9 @@ func (m *flvMuxer) Append(bufs [][]byte, e *stream.Entry) [][]byte {
 		bufs = append(bufs, m.framing.wrap(before)...)
 	}
 	if ok {
+		if m.clock.due(e.Frame.DTS) {
+			bufs = append(bufs, m.framing.clock(e, m.stream)...)
+		}
 		bufs = append(bufs, m.framing.wire(e, m.packing)...)
 	}
 	return bufs
@@ -188,6 +192,9 @@ func (m *flvMuxer) appendFrame(dst []byte, f *media.Frame) []byte {
 		dst = m.framing.appendClose(dst)
 	}
 	if ok {
+		if m.clock.due(f.DTS) {
+			dst = m.framing.appendClock(dst, f, m.stream)
+		}
 		dst = m.framing.appendTag(dst, f, m.packing)
 	}
 	return dst

@@ -1,0 +1,100 @@
+package origin
+
+import (
+	"testing"
+	"time"
+
+	"github.com/miju-live/miju/media"
+	"github.com/miju-live/miju/media/mediatest"
+	"github.com/miju-live/miju/remux/amf0"
+	"github.com/miju-live/miju/remux/flv"
+	"github.com/miju-live/miju/stream"
+)
+
+// Every viewer gets a clock before its first frame and before the first of each
+// second, the same bytes as all others.
+func TestFLVClock(t *testing.T) {
+	s := newSite(t)
+	source := &mediatest.Source{Video: mediatest.H264Track(1), Audio: mediatest.AACTrack(2), GOP: 30}
+	var newest time.Duration
+	wall := time.UnixMilli(1_790_000_000_000)
+	write := func(until time.Duration) {
+		for newest < until {
+			f := source.Next()
+			set := *f.Set
+			set.Anchor = media.Anchor{Wall: wall}
+			f.Set, newest = &set, max(newest, f.DTS)
+			s.pub.Write(f)
+		}
+	}
+	write(1500 * time.Millisecond)
+	_, body := s.open(t, "/live/x.flv")
+	waitViewer(t, s)
+	write(5 * time.Second)
+	s.pub.Close()
+	r := flv.NewReader(body)
+	clocks, lastSecond := 0, time.Duration(-1)
+	for after := ""; ; {
+		typ, timestamp, b, err := r.ReadTag()
+		if err != nil {
+			break
+		}
+		switch {
+		case typ != flv.TypeScript && b[1] != 0 && after == "clock" && timestamp/time.Second <= lastSecond:
+			t.Errorf("a clock before the frame at %v", timestamp)
+		case typ != flv.TypeScript && b[1] != 0 && after != "clock" && timestamp/time.Second > lastSecond:
+			t.Errorf("no clock before the frame at %v", timestamp)
+		}
+		after = ""
+		if typ != flv.TypeScript {
+			if b[1] != 0 {
+				lastSecond = max(lastSecond, timestamp/time.Second)
+			}
+			continue
+		}
+		d := amf0.NewDecoder(b)
+		if name, err := d.Next(); err != nil || name != amf0.String("onClock") {
+			continue // onMetaData
+		}
+		v, err := d.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]float64{}
+		for _, p := range v.(amf0.ECMAArray) {
+			got[p.Name] = float64(p.Value.(amf0.Number))
+		}
+		at := float64(timestamp.Milliseconds())
+		// The wall clock is that of the frame, which is between two milliseconds.
+		if got["mediaTime"] != at || got["broadcast"] != float64(s.pub.Stream().Started().UnixMilli()) || max(got["wallClock"]-at-1.79e12, 1.79e12+at-got["wallClock"]) > 1 {
+			t.Errorf("at %v: %v", timestamp, got)
+		}
+		clocks++
+		after = "clock"
+	}
+	if clocks != 5 && clocks != 4 {
+		t.Errorf("%d clocks in four seconds", clocks)
+	}
+}
+
+// A clock that was made costs the next viewer nothing.
+func TestFLVClockIsShared(t *testing.T) {
+	pub := publishLive(t)
+	source := &mediatest.Source{Video: mediatest.H264Track(1), GOP: 10}
+	for range 30 {
+		pub.Write(source.Next())
+	}
+	reader := pub.Stream().NewReader(stream.ReaderOptions{})
+	defer reader.Close()
+	batch, err := reader.NextBatch(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := frameChunk.clock(batch[0], pub.Stream())
+	if again := frameChunk.clock(batch[0], pub.Stream()); &again[0][0] != &first[0][0] {
+		t.Error("it was made twice")
+	}
+	if n := testing.AllocsPerRun(100, func() { frameChunk.clock(batch[0], pub.Stream()) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
