@@ -1,6 +1,6 @@
 // The connection to the chat room; docs/chat.md has the protocol.
 
-import { Backoff } from "./backoff";
+import { Backoff } from "./chat/backoff";
 import { type Command, type Event, type Position, subprotocol } from "./chat/protocol";
 
 export type Link = "open" | "reconnecting" | "closed";

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { Backoff } from "./backoff";
 import { comesBack } from "./chat";
+import { Backoff } from "./chat/backoff";
 import { overOf } from "./engines";
 import { hue } from "./log";
 import { placeOf } from "./place";

@@ -1,6 +1,6 @@
 // Keeps one stream playing: begins, notices ends and standstills, tries again.
 
-import { Backoff } from "./backoff";
+import { Backoff } from "./chat/backoff";
 import { type Attempt, chooseEngine, type Over, open } from "./engines";
 import type { Engine, Place } from "./place";
 
