@@ -50,7 +50,6 @@ func inside(t *testing.T, store Store, change func(*Config), f func(t *testing.T
 // bubbleClient notes what it gets, and answers pings.
 type bubbleClient struct {
 	rawClient
-	name string
 
 	mu      sync.Mutex
 	events  []event

@@ -71,6 +71,13 @@ func (s *sanctions) put(x Sanction) bool {
 	return true
 }
 
+// count is how many there are.
+func (s *sanctions) count() int {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return len(s.users) + len(s.networks)
+}
+
 // remove ends a sanction and reports whether there was one.
 func (s *sanctions) remove(x Sanction) bool {
 	s.mu.Lock()

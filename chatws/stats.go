@@ -1,8 +1,6 @@
 package chatws
 
-import (
-	"sync/atomic"
-)
+import "sync/atomic"
 
 type counters struct {
 	joined, messages, duplicates, reactions, delivered, slow, oversize, hookFailures atomic.Uint64
@@ -29,6 +27,8 @@ func (c *counters) init() {
 type Stats struct {
 	// Connections are open, Rooms in memory.
 	Connections, Rooms int
+	// Sanctions are mutes and bans in force, of all rooms.
+	Sanctions int
 	// Joined counts members that ever joined, Messages what they said,
 	// Duplicates what they repeated, Reactions those that were summed,
 	// Delivered the events that were queued for members.
@@ -47,6 +47,7 @@ func (s *Server) Stats() Stats {
 	s.mu.Lock()
 	st := Stats{Connections: s.open, Rooms: len(s.rooms)}
 	s.mu.Unlock()
+	st.Sanctions = s.sanctions.count()
 	st.Joined, st.Messages, st.Duplicates, st.Reactions = s.joined.Load(), s.messages.Load(), s.duplicates.Load(), s.reactions.Load()
 	st.Delivered, st.Slow, st.Oversize, st.HookFailures = s.delivered.Load(), s.slow.Load(), s.oversize.Load(), s.hookFailures.Load()
 	st.Refused = make(map[string]uint64, len(s.refused))

@@ -24,6 +24,10 @@ func TestBenchChat(t *testing.T) {
 	if got := s.metric(t, "miju_chat_messages_total"); got != float64(r.Sent) {
 		t.Errorf("the server knows of %v messages, %d were sent", got, r.Sent)
 	}
+	waitFor(t, "the database to have it", func() bool { return s.metric(t, "miju_chat_store_changes_total") >= float64(r.Sent) })
+	if s.metric(t, "miju_chat_store_commits_total") == 0 || s.metric(t, "miju_chat_store_waiting") != 0 || s.metric(t, "miju_chat_store_failures_total") != 0 {
+		t.Error("the figures of the database are wrong")
+	}
 	if r.Server == nil || r.Server.PerMillion == nil {
 		t.Errorf("%+v", r.Server)
 	}

@@ -127,7 +127,6 @@ func (s *server) closeStore() {
 	if err := s.kept.Close(ctx); err != nil {
 		s.log.Error("cannot close the chat database", "err", err)
 	}
-	s.kept = nil
 }
 
 // storeDrain is how long the chat database may take to write what waits at the
