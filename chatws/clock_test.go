@@ -46,7 +46,8 @@ func TestMediaTimeIsWhatTheSenderSaw(t *testing.T) {
 }
 
 func TestBroadcasts(t *testing.T) {
-	s := newStage(t)
+	store := newKeepingStore()
+	s := newStageWith(t, store)
 	k := "live/x"
 	a, w := s.join(t, k, "a")
 	if w.Live || w.Broadcast != 0 || w.Mapping != nil {
@@ -67,6 +68,15 @@ func TestBroadcasts(t *testing.T) {
 		if e := a.next("reactions"); e.Totals["👍"] != 1 {
 			t.Errorf("%s", e.raw)
 		}
+	}
+	store.mu.Lock()
+	defer store.mu.Unlock()
+	kept := ""
+	for _, e := range store.events {
+		kept += fmt.Sprint(" ", e.Type, e.Broadcast)
+	}
+	if kept != " live5 ended5 live6" {
+		t.Errorf("kept as%s", kept)
 	}
 }
 

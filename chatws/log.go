@@ -81,11 +81,11 @@ func (l *eventLog) newest(n int) [][]byte {
 	return events
 }
 
-// find returns the event of an id that is still there.
+// find returns the message of an id that is still there.
 func (l *eventLog) find(id string) *entry {
 	list := l.list()
 	for i := len(list) - 1; i >= 0; i-- {
-		if list[i].id == id && list[i].json != nil {
+		if list[i].id == id && list[i].shown && list[i].json != nil {
 			return &list[i]
 		}
 	}

@@ -149,7 +149,8 @@ func (r *room) pin(id string, by actor, now time.Time) error {
 	}
 	r.pinned, r.pinnedID = e.json, id
 	r.keepSettings()
-	r.publish(&Pinned{Message: r.pinned}, nil, fact{}, now)
+	// It goes with what it shows, when that is deleted.
+	r.publish(&Pinned{Message: r.pinned}, nil, fact{id: id, user: e.user}, now)
 	r.audit(by, "pin", id, "")
 	return nil
 }

@@ -147,6 +147,39 @@ func TestPin(t *testing.T) {
 	}
 }
 
+// TestADeletedMessageIsNotLeftInItsPin: who comes back, and who reads what is
+// kept, finds nothing of it.
+func TestADeletedMessageIsNotLeftInItsPin(t *testing.T) {
+	for _, deletion := range []string{`"message":"%s"`, `"user":"a"`} {
+		store := newKeepingStore()
+		s := newStageWith(t, store)
+		mod := s.as(t, "live/x", "moderator:m")
+		a, w := s.join(t, "live/x", "a")
+		a.send(`{"type":"say","text":"secret"}`)
+		id := a.next("message").ID
+		deletion = `{"type":"delete","id":"d",` + strings.ReplaceAll(strings.ReplaceAll(deletion, "%s", id), `"user":"a"`, `"user":"`+w.You.ID+`"`) + `}`
+		mod.ok(`{"type":"pin","id":"p","message":"` + id + `"}`)
+		mod.ok(`{"type":"pin","id":"q","message":"` + id + `"}`) // the message again, not its pin
+		mod.ok(deletion)
+		b := s.connect(t, "live/x/chat")
+		b.send(fmt.Sprintf(`{"type":"join","resume":{"epoch":%d,"offset":0}}`, w.Epoch))
+		for n := b.next("welcome").Replay; n > 0; n-- {
+			if e := b.until(func(event) bool { return true }); strings.Contains(e.raw, "secret") {
+				t.Errorf("%s", e.raw)
+			}
+		}
+		left, err := store.History(t.Context(), "live/x", 100)
+		if err != nil || len(left) == 0 {
+			t.Errorf("%d events, %v", len(left), err)
+		}
+		for _, e := range left {
+			if strings.Contains(string(e.Body), "secret") {
+				t.Errorf("%s", e.Body)
+			}
+		}
+	}
+}
+
 func TestMute(t *testing.T) {
 	s := newStage(t)
 	mod := s.as(t, "live/x", "moderator:m")
