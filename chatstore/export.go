@@ -3,14 +3,24 @@ package chatstore
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
-// exportRows is how many events Export reads at once.
-const exportRows = 500
+const (
+	// exportRows is how many events Export reads at once.
+	exportRows = 500
+	// maxBroadcasts is how many Broadcasts lists.
+	maxBroadcasts = 1000
+)
+
+// ErrNoDatabase means that what is to be read was not made by Open.
+var ErrNoDatabase = errors.New("there is no chat database")
 
 // Selection is what to export.
 type Selection struct {
@@ -25,7 +35,8 @@ type Selection struct {
 type Reader struct{ db *database }
 
 // OpenReader opens the database that Open with the same Config has made. It
-// begins no epoch and changes nothing.
+// begins no epoch and changes nothing. The error wraps ErrNoDatabase if nobody
+// has made one there.
 func OpenReader(ctx context.Context, c Config) (*Reader, error) {
 	var db *database
 	var err error
@@ -37,14 +48,28 @@ func OpenReader(ctx context.Context, c Config) (*Reader, error) {
 	default:
 		db, err = readSQLite(filepath.Join(c.DataDir, sqliteFile))
 	}
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w: %w", ErrNoDatabase, err)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if err := db.reader.PingContext(ctx); err != nil {
-		db.close()
-		return nil, fmt.Errorf("%s: %w", db.name, err)
+	if err = db.reader.PingContext(ctx); err == nil {
+		err = db.check(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", db.name, err), db.close())
 	}
 	return &Reader{db}, nil
+}
+
+// check looks for the tables.
+func (d *database) check(ctx context.Context) error {
+	var epoch int64
+	if err := d.reader.QueryRowContext(ctx, `SELECT coalesce(max(epoch), 0) FROM chat_epochs`).Scan(&epoch); err != nil {
+		return fmt.Errorf("%w that can be read: %w", ErrNoDatabase, err)
+	}
+	return nil
 }
 
 // Close closes the database.
@@ -121,4 +146,50 @@ func (d *database) page(ctx context.Context, x Selection, after *Event) (events 
 		return rows.Err()
 	})
 	return events, more || len(events) == exportRows, err
+}
+
+// Broadcast is what is kept of one broadcast of a room.
+type Broadcast struct {
+	ID string
+	// First and Last are when the first and the last of its events were.
+	First, Last time.Time
+	// Events is how many there are, Messages how many of them are messages.
+	Events, Messages int
+}
+
+// Broadcasts returns the newest broadcasts of a room, a thousand at most, in
+// the order of their beginnings. known is whether there is any event of the room.
+func (r *Reader) Broadcasts(ctx context.Context, room string) (list []Broadcast, known bool, err error) {
+	err = r.db.snapshot(ctx, func(tx *sql.Tx) error {
+		epoch, num, err := cleared(ctx, tx, room)
+		if err != nil {
+			return err
+		}
+		rows, err := tx.QueryContext(ctx, `
+SELECT broadcast, min(at_ms), max(at_ms), count(*), count(*) FILTER (WHERE type = 'message')
+FROM chat_events WHERE room = $1 AND (epoch, num) > ($2, $3) AND state < 2 GROUP BY broadcast ORDER BY 2 DESC LIMIT $4`,
+			room, epoch, num, maxBroadcasts+1)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var b Broadcast
+			var first, last int64
+			if err := rows.Scan(&b.ID, &first, &last, &b.Events, &b.Messages); err != nil {
+				return err
+			}
+			known = true
+			if b.First, b.Last = time.UnixMilli(first).UTC(), time.UnixMilli(last).UTC(); b.ID != "" {
+				list = append(list, b)
+			}
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return nil, false, fmt.Errorf("list the broadcasts of %s: %w", room, err)
+	}
+	list = list[:min(len(list), maxBroadcasts)]
+	slices.Reverse(list)
+	return list, known, nil
 }

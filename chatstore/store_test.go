@@ -247,6 +247,45 @@ func TestExport(t *testing.T) {
 	})
 }
 
+func TestBroadcasts(t *testing.T) {
+	onBoth(t, func(t *testing.T, c Config) {
+		s := start(t, c)
+		r, err := OpenReader(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		check := func(want string) {
+			t.Helper()
+			list, known, err := r.Broadcasts(t.Context(), "live/x")
+			got := fmt.Sprint(known)
+			for _, b := range list {
+				got += fmt.Sprint(" ", b.ID, " ", b.First.Sub(epochStart), " ", b.Last.Sub(epochStart), " ", b.Events, " ", b.Messages)
+			}
+			if err != nil || got != want {
+				t.Errorf("%s, %v", got, err)
+			}
+		}
+		check("false")
+		// In an order of names that is not that of times.
+		for i, id := range []string{"b2", "b2", "", "b1", "b1", "b1"} {
+			e := message(s, "live/x", i+1)
+			if e.Broadcast = id; i == 3 {
+				e.Type, e.ExportOnly = "live", true
+			}
+			must(t, func(done func(error)) { s.Append(e, done) })
+		}
+		must(t, func(done func(error)) { s.Append(message(s, "live/y", 1), done) })
+		check("true b2 1s 2s 2 2 b1 4s 6s 3 2")
+		must(t, func(done func(error)) { s.DeleteMessage("live/x", "m6", done) })
+		check("true b2 1s 2s 2 2 b1 4s 5s 2 1")
+		must(t, func(done func(error)) { s.Clear("live/x", done) })
+		check("false")
+		must(t, func(done func(error)) { s.Append(message(s, "live/x", 7), done) })
+		check("true b1 7s 7s 1 1")
+	})
+}
+
 func TestInvalidChangesAreRefused(t *testing.T) {
 	long := strings.Repeat("x", MaxText+1)
 	onBoth(t, func(t *testing.T, c Config) {

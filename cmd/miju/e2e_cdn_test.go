@@ -42,6 +42,11 @@ func request(ctx context.Context, method, url string, header ...string) (answer,
 	if r.Header.Get("Accept-Encoding") == "" {
 		r.Header.Set("Accept-Encoding", "identity")
 	}
+	return asking(r)
+}
+
+// asking sends a request and reads the whole answer.
+func asking(r *http.Request) (answer, error) {
 	w, err := http.DefaultTransport.RoundTrip(r)
 	if err != nil {
 		return answer{}, err

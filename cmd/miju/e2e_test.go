@@ -26,7 +26,13 @@ import (
 // These tests run a whole server in this process, on ports of its own choice,
 // and real clients against it.
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(mainEnv) != "" { // a test wants a process that it can kill
+		main()
+		return
+	}
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) { os.Exit(max(code, stopPostgres())) }))
+}
 
 // patience is how long a test waits for what must come: far longer than it
 // takes, so that a busy machine fails nothing.
@@ -208,7 +214,12 @@ type program struct {
 
 func spawn(t testing.TB, name string, args ...string) *program {
 	t.Helper()
-	p := &program{cmd: exec.Command(name, args...), done: make(chan struct{})}
+	return spawnCommand(t, exec.Command(name, args...))
+}
+
+func spawnCommand(t testing.TB, cmd *exec.Cmd) *program {
+	t.Helper()
+	p := &program{cmd: cmd, done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
 	p.cmd.WaitDelay = time.Second
 	if err := p.cmd.Start(); err != nil {
@@ -221,7 +232,7 @@ func spawn(t testing.TB, name string, args ...string) *program {
 	t.Cleanup(func() {
 		p.kill()
 		if t.Failed() {
-			t.Logf("%s printed:\n%s", name, tail(p.output.String()))
+			t.Logf("%s printed:\n%s", filepath.Base(cmd.Path), tail(p.output.String()))
 		}
 	})
 	return p

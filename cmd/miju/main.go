@@ -71,7 +71,7 @@ wins over the environment, the environment over the file.`,
 			return err
 		},
 	}
-	root.AddCommand(serve, check, version, benchCommand())
+	root.AddCommand(serve, check, version, benchCommand(), chatCommand(env))
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.Flags().AddFlagSet(serve.Flags())
 	root.RunE = serve.RunE
@@ -108,7 +108,11 @@ func settingsCommand(name, short string, env []string, run func(context.Context,
 // usage prints the flags by group.
 func usage(cmd *cobra.Command) error {
 	w := cmd.OutOrStderr()
-	fmt.Fprintf(w, "Usage:\n  %s [flags]\n", cmd.CommandPath())
+	line := cmd.UseLine()
+	if !strings.HasSuffix(line, "[flags]") {
+		line += " [flags]"
+	}
+	fmt.Fprintf(w, "Usage:\n  %s\n", line)
 	if cmd.HasAvailableSubCommands() {
 		fmt.Fprintf(w, "  %s COMMAND\n\nCommands:\n", cmd.CommandPath())
 		for _, sub := range cmd.Commands() {
@@ -130,7 +134,7 @@ func usage(cmd *cobra.Command) error {
 		byGroup[group].AddFlag(f)
 	})
 	for _, g := range append(groups, "") {
-		if byGroup[g] == nil {
+		if byGroup[g] == nil || !byGroup[g].HasAvailableFlags() {
 			continue
 		}
 		title := strings.ToUpper(g[:min(1, len(g))]) + g[min(1, len(g)):]
