@@ -54,6 +54,16 @@ func (s *Server) chunkEnd(number int64, now time.Time) time.Duration {
 	return end - now.Sub(s.born)
 }
 
+// noChunk says why there is no chunk of a number where nobody asked for the
+// index. What is still to come must be in no cache as gone: the next who asks
+// for the index is sent to it.
+func (s *Server) noChunk(number int64, now time.Time) error {
+	if number >= s.chunkNumber(now) {
+		return errTooSoon
+	}
+	return errTooOld
+}
+
 func newChunks(number int64, at Position, now time.Time) *chunks {
 	return &chunks{asked: now, first: number, current: number, end: at}
 }
@@ -124,7 +134,7 @@ func (r *room) chunkNow(number int64, now time.Time) ([]byte, time.Duration, err
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.chunks == nil {
-		return nil, 0, errTooOld
+		return nil, 0, r.server.noChunk(number, now)
 	}
 	r.chunks.asked = now
 	r.chunks.advance(r.server.chunkNumber(now))

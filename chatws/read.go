@@ -122,7 +122,7 @@ func (s *Server) serveChunk(w http.ResponseWriter, r *http.Request, key streamke
 		return
 	}
 	defer s.running.Done()
-	err := errTooOld // nobody asked for the index, or long ago
+	err := s.noChunk(number, time.Now())
 	var b []byte
 	if room := s.room(key); room != nil {
 		b, err = room.chunk(r.Context(), number)

@@ -200,7 +200,11 @@ func TestFilesOfAChat(t *testing.T) {
 		{"GET", "/live/x/chat/9999999999999999999.json", 404, "not_found", "no-store"},
 		{"GET", "/live/x/chat/1/2.json", 404, "not_found", "no-store"},
 		{"GET", "/live/x.y/chat/index.json", 404, "invalid_room", "no-store"},
-		{"GET", fmt.Sprintf("/live/x/chat/%d.json", now), 404, "gone", "max-age=60"},
+		// Before anybody asked for the index: what may yet come is in no cache as gone.
+		{"GET", fmt.Sprintf("/live/x/chat/%d.json", now-1), 404, "gone", "max-age=60"},
+		{"GET", fmt.Sprintf("/live/x/chat/%d.json", now+30), 404, "too_soon", "no-store"},
+		{"GET", fmt.Sprintf("/live/nobody/chat/%d.json", now-1), 404, "gone", "max-age=60"},
+		{"GET", fmt.Sprintf("/live/nobody/chat/%d.json", now+30), 404, "too_soon", "no-store"},
 		{"GET", "/live/x/chat/index.json?token=bad", 403, "denied", "no-store"},
 		{"GET", "/live/x/chat/index.json?token=slow", 503, "undecided", "no-store"},
 		{"GET", "/live/x/chat/index.json", 200, `"type":"index"`, "max-age=1"},
