@@ -14,9 +14,15 @@ backend origin {
 }
 
 sub vcl_recv {
-    # Streams that never end, the same over WebSocket, and the chat.
-    if (req.url ~ "^[^?]*(\.flv|\.ts|/chat)(\?|$)") {
+    # Streams that never end, the same over WebSocket, and the chat over
+    # WebSocket and as server-sent events. Name this edge in the origin's
+    # --chat-proxies, or all who chat have its address.
+    if (req.url ~ "^[^?]*(\.flv|\.ts|/chat|/chat/events)(\?|$)") {
         return (pipe);
+    }
+    # The chat for those who read it as files.
+    if (req.url ~ "^/[^/?]+/[^/?]+/chat/") {
+        set req.url = regsub(req.url, "\?.*", "");
     }
     # Only HLS's directives make one answer differ from another.
     if (req.url ~ "\?") {
@@ -48,6 +54,9 @@ sub vcl_backend_response {
     # What is too old is of no use to anybody.
     set beresp.grace = 0s;
     set beresp.keep = 0s;
+    if (bereq.url ~ "/chat/[^/]+$") {
+        set beresp.do_gzip = true; # once for everybody
+    }
     if (beresp.status == 404 && beresp.http.Cache-Control ~ "no-store") {
         # A file that is not there yet. Remembering that it cannot be kept would
         # let all who ask for it later through, one by one.

@@ -26,6 +26,8 @@ type talker struct {
 	acked   map[string]string // messages by their ClientID
 	next    int
 	quiet   bool // says nothing new
+	// every is between two messages; 0: as soon as there are fewer than window.
+	every time.Duration
 
 	// Where it is, and where it will be when all of before has come. What came
 	// of that before the connection ended comes again.
@@ -64,10 +66,18 @@ func (k *talker) talk(ctx context.Context, l *listener) error {
 		resume = fmt.Sprintf(`,"resume":{"epoch":%d,"offset":%d}`, k.epoch, k.offset)
 	}
 	l.conn.WriteString(fmt.Sprintf(`{"type":"join","name":%q,"guest":"the secret of %s"%s}`, k.name, k.name, resume))
+	var due <-chan time.Time
+	if k.every > 0 {
+		tick := time.NewTicker(k.every)
+		defer tick.Stop()
+		due = tick.C
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-due:
+			k.look(func() { k.say(l, 1) })
 		case e, ok := <-l.events:
 			if ok {
 				if err := k.hear(l, e); err != nil {
@@ -98,7 +108,7 @@ func (k *talker) hear(l *listener, e chatEvent) error {
 		for _, w := range k.waiting {
 			l.conn.WriteString(fmt.Sprintf(`{"type":"say","id":%q,"text":%q}`, w.ClientID, w.Text))
 		}
-		k.say(l)
+		k.sayOn(l)
 		return nil
 	case "gap":
 		k.gaps++
@@ -112,7 +122,7 @@ func (k *talker) hear(l *listener, e chatEvent) error {
 		}
 		k.waiting = slices.DeleteFunc(k.waiting, func(w chatEvent) bool { return w.ClientID == e.ID })
 		k.acked[e.ID] = id
-		k.say(l)
+		k.sayOn(l)
 		return nil
 	case "message":
 		k.heard = append(k.heard, e)
@@ -131,9 +141,15 @@ func (k *talker) hear(l *listener, e chatEvent) error {
 	return nil
 }
 
-// say says what there is to say.
-func (k *talker) say(l *listener) {
-	for !k.quiet && len(k.waiting) < window {
+// sayOn says what there is to say at once.
+func (k *talker) sayOn(l *listener) {
+	if k.every == 0 {
+		k.say(l, window-len(k.waiting))
+	}
+}
+
+func (k *talker) say(l *listener, n int) {
+	for ; !k.quiet && n > 0; n-- {
 		k.next++
 		w := chatEvent{ClientID: fmt.Sprintf("%s-%d", k.name, k.next), Text: fmt.Sprintf("%s says %d", k.name, k.next)}
 		k.waiting = append(k.waiting, w)
