@@ -19,6 +19,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/miju-live/miju/auth"
 	"github.com/miju-live/miju/stream"
 	"github.com/miju-live/miju/streamkey"
 )
@@ -47,6 +48,12 @@ type testServer struct {
 // start runs a server until the test ends.
 func start(t testing.TB, change ...func(*config)) *testServer {
 	t.Helper()
+	return startWith(t, auth.Open{}, change...)
+}
+
+// startWith is start with doors.
+func startWith(t testing.TB, doors auth.Authorizer, change ...func(*config)) *testServer {
+	t.Helper()
 	c := defaultConfig()
 	c.RTMP.Listen, c.SRT.Listen, c.HTTP.Listen, c.Admin.Listen = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
 	c.Data.Dir = t.TempDir()
@@ -57,7 +64,7 @@ func start(t testing.TB, change ...func(*config)) *testServer {
 		t.Fatal(err)
 	}
 	book := &logBook{}
-	s, err := listen(c, slog.New(slog.NewTextHandler(book, nil)))
+	s, err := listen(c, doors, slog.New(slog.NewTextHandler(book, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/miju-live/miju/auth"
 )
 
 func main() {
@@ -49,7 +51,7 @@ wins over the environment, the environment over the file.`,
 			if err != nil {
 				return err
 			}
-			s, err := listen(c, log)
+			s, err := listen(c, auth.Open{}, log)
 			if err != nil {
 				return err
 			}

@@ -61,14 +61,13 @@ type server struct {
 }
 
 // listen wires a server and opens its listeners, all or none.
-func listen(c config, log *slog.Logger) (_ *server, err error) {
+func listen(c config, authorizer auth.Authorizer, log *slog.Logger) (_ *server, err error) {
 	s := &server{config: c, log: log}
 	defer func() {
 		if err != nil {
 			s.close()
 		}
 	}()
-	authorizer := auth.Open{}
 	s.hub = stream.NewHub(c.Stream, func(k streamkey.Key) {
 		s.chat.StreamChanged(k)
 		s.origin.StreamChanged(k)

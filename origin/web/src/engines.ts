@@ -2,6 +2,7 @@
 // libraries are large, so only the one in use is fetched.
 
 import type { ErrorData, LevelLoadedData } from "hls.js";
+import type { Playback } from "./chat";
 import type { Engine, Place } from "./place";
 
 /** Why an attempt is over. */
@@ -13,6 +14,8 @@ export interface Attempt {
   latency(): number | undefined;
   /** Where a live viewer belongs, in the video's time. */
   edge(): number | undefined;
+  /** What is shown, if the stream has told. */
+  playback(): Playback | undefined;
   /** The server says that nothing more will come. */
   ended(): boolean;
   stop(): void;
@@ -85,6 +88,7 @@ async function playHLS(video: HTMLVideoElement, url: string, over: (o: Over) => 
   return {
     latency: () => (hls.latency > 0 ? hls.latency : undefined),
     edge: () => hls.liveSyncPosition ?? undefined,
+    playback: () => (hls.playingDate ? { wallClock: hls.playingDate.getTime() } : undefined),
     ended: () => ended,
     stop: () => hls.destroy(),
   };
@@ -117,11 +121,18 @@ async function playFLV(video: HTMLVideoElement, url: string, over: (o: Over) => 
     // It still uses itself after it has said this, so it is not destroyed here.
     queueMicrotask(() => over(codec ? "unplayable" : overOf(info?.code)));
   });
+  // It shows timestamps less that of the first frame. The stream's clock comes
+  // right before that frame.
+  let first: Clock | undefined;
+  player.on(mpegts.Events.SCRIPTDATA_ARRIVED, (data: { onClock?: unknown }) => {
+    first ??= clockOf(data?.onClock);
+  });
   player.attachMediaElement(video);
   player.load();
   return {
     latency: () => behind(video),
     edge: () => newest(video, flvLatency),
+    playback: () => first && { broadcast: first.broadcast, mediaTime: first.mediaTime + video.currentTime * 1000 },
     ended: () => false, // the video element says so
     stop: () => player.destroy(),
   };
@@ -134,6 +145,10 @@ function playNative(video: HTMLVideoElement, url: string, over: (o: Over) => voi
   return {
     latency: () => behind(video),
     edge: () => undefined, // it knows better
+    playback: () => {
+      const begun = (video as DatedVideo).getStartDate?.().getTime();
+      return begun ? { wallClock: begun + video.currentTime * 1000 } : undefined; // NaN without dates
+    },
     ended: () => false, // the video element says so
     stop: () => {
       video.removeEventListener("error", failed);
@@ -141,6 +156,24 @@ function playNative(video: HTMLVideoElement, url: string, over: (o: Over) => voi
       video.load();
     },
   };
+}
+
+/** What Safari knows of HLS. */
+interface DatedVideo extends HTMLVideoElement {
+  getStartDate?(): Date;
+}
+
+/** What a clock tag of FLV says, in milliseconds. */
+interface Clock {
+  broadcast: number;
+  mediaTime: number;
+}
+
+/** Reads a clock tag; undefined if it is none of ours. */
+export function clockOf(x: unknown): Clock | undefined {
+  const c = x as Partial<Clock> | null | undefined;
+  if (typeof c?.broadcast !== "number" || typeof c.mediaTime !== "number") return undefined;
+  return { broadcast: c.broadcast, mediaTime: c.mediaTime };
 }
 
 /** The time that lies before the end of what is buffered. */

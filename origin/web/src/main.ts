@@ -1,18 +1,11 @@
 // The watch page: one stream, and the room beside it.
 
-import { Chat } from "./chat";
-import type { Event as ChatEvent } from "./chat/protocol";
+import { by, recall, remember } from "./dom";
 import type { Over } from "./engines";
-import { Log } from "./log";
 import { type Place, placeOf } from "./place";
 import { Player, type State } from "./player";
-import { type Language, languageOf, textsOf } from "./texts";
-
-function by<T extends HTMLElement>(id: string): T {
-  const e = document.getElementById(id);
-  if (!e) throw new Error(`#${id} is missing`);
-  return e as T;
-}
+import { Talk } from "./talk";
+import { type Language, languageOf, type Texts, textsOf } from "./texts";
 
 const page = {
   state: by("state"),
@@ -20,14 +13,10 @@ const page = {
   engine: by("engine"),
   latency: by("latency"),
   notice: by("notice"),
-  trouble: by("trouble"),
   log: by("log"),
   video: by<HTMLVideoElement>("video"),
   sound: by<HTMLButtonElement>("sound"),
   language: by<HTMLButtonElement>("language"),
-  send: by<HTMLButtonElement>("send"),
-  name: by<HTMLInputElement>("name"),
-  text: by<HTMLInputElement>("text"),
 };
 
 let language: Language = languageOf(recall("language"), navigator.languages);
@@ -36,50 +25,38 @@ let state: State = "connecting";
 let why: Over | undefined;
 let wasLive = false;
 let wantsTap = false;
-let online = 0;
-let granted = "";
-let trouble: "reconnecting" | "closed" | undefined;
-
-function recall(what: string): string | null {
-  try {
-    return localStorage.getItem(`miju-${what}`);
-  } catch {
-    return null; // storage is forbidden here
-  }
-}
-
-function remember(what: string, value: string): void {
-  try {
-    localStorage.setItem(`miju-${what}`, value);
-  } catch {
-    // then it is forgotten
-  }
-}
+let online: number | undefined;
+let talk: Talk | undefined;
 
 /** Shows all that depends on the language or on what changed. */
 function render(): void {
   document.documentElement.lang = language;
   document.body.dataset.state = state;
   for (const e of document.querySelectorAll<HTMLElement>("[data-label]")) {
-    e.setAttribute("aria-label", e.dataset.label === "chat" ? texts.chat : texts.player);
+    e.setAttribute("aria-label", plain(e.dataset.label));
   }
+  for (const e of document.querySelectorAll<HTMLElement>("[data-text]:not(li)")) e.textContent = plain(e.dataset.text);
   page.state.textContent = texts[state];
   page.notice.hidden = state === "live" || state === "connecting";
   page.notice.textContent = why && why !== "offline" ? texts[why] : wasLive ? texts.ended : texts.waiting;
-  page.online.textContent = online > 0 && !trouble ? texts.online(online) : "";
+  document.body.dataset.online = online === undefined ? "" : String(online);
+  page.online.textContent = online ? texts.online(online) : "";
   page.log.dataset.empty = texts.silence;
   page.sound.textContent = texts.sound;
   page.sound.hidden = !wantsTap || !page.notice.hidden;
   page.video.controls = page.notice.hidden; // what nobody sees is not focused
   page.language.textContent = texts.otherShort;
   page.language.setAttribute("aria-label", texts.other);
-  page.send.textContent = texts.send;
-  page.name.placeholder = granted ? texts.named(granted) : texts.name;
-  page.name.setAttribute("aria-label", texts.name);
-  page.text.placeholder = texts.say;
-  page.text.setAttribute("aria-label", texts.say);
-  page.trouble.hidden = trouble === undefined;
-  page.trouble.textContent = trouble ? texts[trouble] : "";
+  by("moderate").textContent = texts.moderate;
+  by("unpin").textContent = texts.unpin;
+  by<HTMLInputElement>("announcement").placeholder = texts.announcement;
+  by("announcement").setAttribute("aria-label", texts.announcement);
+}
+
+/** The text of a name, if it is one of those without parts. */
+function plain(name: string | undefined): string {
+  const text = texts[name as keyof Texts];
+  return typeof text === "string" ? text : "";
 }
 
 function watch(place: Place): Player {
@@ -109,86 +86,9 @@ function watch(place: Place): Player {
     page.latency.textContent = latency === undefined ? "" : `${latency.toFixed(1)} s`;
     player.look();
   }, 1000);
+  window.addEventListener("online", () => player.wake());
   void player.start();
   return player;
-}
-
-function talk(place: Place, player: Player): void {
-  const log = new Log(page.log);
-  let me = "";
-  let said = "";
-  const scheme = window.location.protocol === "https:" ? "wss:" : "ws:";
-  const url = `${scheme}//${window.location.host}/${place.key}/chat${place.query}`;
-  page.name.value = recall("name") ?? "";
-  const chat = new Chat(url, page.name.value, {
-    event(e) {
-      if (e.type === "welcome") {
-        me = e.you.id;
-        granted = e.you.name;
-      }
-      show(e, log, me);
-      // What was refused can be sent again, or mended.
-      if (e.type === "error" && page.text.value === "") page.text.value = said;
-      if (e.type === "live" || (e.type === "welcome" && e.live)) player.wake();
-    },
-    link(l) {
-      trouble = l === "open" ? undefined : l;
-      render();
-    },
-  });
-  page.name.addEventListener("change", () => {
-    const name = page.name.value.trim();
-    if (name === chat.name) return;
-    remember("name", name);
-    chat.name = name;
-    chat.connect();
-  });
-  by<HTMLFormElement>("form").addEventListener("submit", (e) => {
-    e.preventDefault();
-    const text = page.text.value.trim();
-    if (text && chat.say(text)) {
-      said = text;
-      page.text.value = "";
-    }
-    page.text.focus();
-  });
-  window.setInterval(() => chat.look(), 1000);
-  window.addEventListener("online", () => {
-    chat.wake();
-    player.wake();
-  });
-  chat.connect();
-}
-
-function show(e: ChatEvent, log: Log, me: string): void {
-  if ("users" in e) {
-    online = e.users;
-    document.body.dataset.online = String(online);
-    render();
-  }
-  switch (e.type) {
-    case "message":
-      log.message(e.from.name, e.text, e.at, e.from.id === me);
-      break;
-    case "joined":
-      log.notice(texts.joined(e.user.name));
-      break;
-    case "left":
-      log.notice(texts.left(e.user.name));
-      break;
-    case "live":
-      log.notice(texts.wentLive);
-      break;
-    case "ended":
-      log.notice(texts.wentOff);
-      break;
-    case "announcement":
-      log.announcement(texts.operator, e.text);
-      break;
-    case "error":
-      log.notice(texts.refused(e.code, e.message));
-      break;
-  }
 }
 
 page.language.addEventListener("click", () => {
@@ -196,6 +96,10 @@ page.language.addEventListener("click", () => {
   texts = textsOf(language);
   remember("language", language);
   render();
+  if (talk) {
+    talk.texts = texts;
+    talk.render();
+  }
 });
 
 const place = placeOf(window.location.pathname, window.location.search);
@@ -203,7 +107,15 @@ by("room").textContent = place?.key ?? "Miju";
 document.title = texts.title(place?.key ?? "");
 render();
 if (place) {
-  talk(place, watch(place));
+  const player = watch(place);
+  talk = new Talk(place, texts, () => player.playback(), {
+    online(users) {
+      online = users;
+      render();
+    },
+    live: () => player.wake(),
+  });
+  talk.render();
 } else {
   page.notice.hidden = false;
   page.notice.textContent = texts.noStream;

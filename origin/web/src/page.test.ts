@@ -1,18 +1,27 @@
 import { expect, test } from "vitest";
-import { comesBack } from "./chat";
 import { Backoff } from "./chat/backoff";
-import { overOf } from "./engines";
-import { hue } from "./log";
+import { comesBack } from "./chat/socket";
+import { clockOf, overOf } from "./engines";
+import { hue, textOf } from "./log";
 import { placeOf } from "./place";
+import { short } from "./reactions";
 import { languageOf, textsOf } from "./texts";
 
 test("a path names a stream", () => {
-  expect(placeOf("/live/alice", "")).toEqual({ key: "live/alice", player: undefined, query: "" });
+  expect(placeOf("/live/alice", "")).toMatchObject({
+    key: "live/alice",
+    player: undefined,
+    query: "",
+    readOnly: false,
+  });
   expect(placeOf("/live/alice", "?player=flv&token=a%26b")).toEqual({
     key: "live/alice",
     player: "flv",
     query: "?token=a%26b",
+    token: "a&b",
+    readOnly: false,
   });
+  expect(placeOf("/live/alice", "?chat=read")?.readOnly).toBe(true);
   expect(placeOf("/live/alice", "?player=vlc")?.player).toBeUndefined();
   for (const path of ["/", "/live", "/live/", "/live/a.b", "/live/a/b", `/live/${"a".repeat(65)}`]) {
     expect(placeOf(path, ""), path).toBeUndefined();
@@ -57,6 +66,21 @@ test("the language is the one chosen, else the browser's", () => {
 test("both languages say everything", () => {
   expect(Object.keys(textsOf("zh"))).toEqual(Object.keys(textsOf("en")));
   expect(textsOf("zh").online(2)).toContain("2");
+});
+
+test("only a clock tag is a clock", () => {
+  expect(clockOf({ broadcast: 7, mediaTime: 61_250, wallClock: 1 })).toEqual({ broadcast: 7, mediaTime: 61_250 });
+  for (const x of [undefined, null, 1, "x", {}, { broadcast: 7 }, { broadcast: "7", mediaTime: 1 }]) {
+    expect(clockOf(x)).toBeUndefined();
+  }
+});
+
+test("counts fit on a button", () => {
+  expect([7, 999, 1000, 1999, 15_400, 2_000_000].map(short)).toEqual(["7", "999", "1.0k", "1.9k", "15k", "2.0M"]);
+});
+
+test("an application's event says what it says in words", () => {
+  expect([{ text: "a" }, "b", { text: 1 }, null, undefined, 7].map(textOf)).toEqual(["a", "b", "", "", "", ""]);
 });
 
 test("a name keeps its colour", () => {

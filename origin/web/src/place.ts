@@ -7,8 +7,11 @@ export interface Place {
   key: string;
   /** The engine that ?player= forces, if any. */
   player: Engine | undefined;
-  /** The query that every request carries: the token, or nothing. */
+  /** The query that every request for the stream carries: the token, or nothing. */
   query: string;
+  token: string | undefined;
+  /** ?chat=read shows the room without taking part in it. */
+  readOnly: boolean;
 }
 
 /** Reads a location's path and query; undefined if it names no stream. */
@@ -22,5 +25,7 @@ export function placeOf(path: string, search: string): Place | undefined {
     key: `${match[1]}/${match[2]}`,
     player: player === "hls" || player === "flv" || player === "native" ? player : undefined,
     query: token ? `?token=${encodeURIComponent(token)}` : "",
+    token: token ?? undefined,
+    readOnly: params.get("chat") === "read",
   };
 }

@@ -1,5 +1,6 @@
 // Keeps one stream playing: begins, notices ends and standstills, tries again.
 
+import type { Playback } from "./chat";
 import { Backoff } from "./chat/backoff";
 import { type Attempt, chooseEngine, type Over, open } from "./engines";
 import type { Engine, Place } from "./place";
@@ -95,6 +96,11 @@ export class Player {
   /** Seconds from the newest media there is to what is shown. */
   latency(): number | undefined {
     return this.#live ? this.#attempt?.latency() : undefined;
+  }
+
+  /** What is shown, in the stream's time or by the wall clock. */
+  playback(): Playback | undefined {
+    return this.#live ? this.#attempt?.playback() : undefined;
   }
 
   unmute(): void {
