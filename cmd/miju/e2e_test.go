@@ -27,8 +27,12 @@ import (
 // These tests run a whole server in this process, on ports of its own choice,
 // and real clients against it.
 
+// beforeMain prepares a process for what a test does to it.
+var beforeMain = func() {}
+
 func TestMain(m *testing.M) {
 	if os.Getenv(mainEnv) != "" { // a test wants a process that it can kill
+		beforeMain()
 		main()
 		return
 	}
