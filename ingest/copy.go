@@ -109,6 +109,9 @@ func (s *Server) copyFrames(ctx context.Context, conn Conn, pub *stream.Publishe
 				t.write(f)
 			}
 			p.frames = nil
+			if c, ok := conn.(Leisurely); ok {
+				c.Leisure(live.Unread)
+			}
 			continue
 		}
 		t.write(f)

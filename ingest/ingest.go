@@ -113,6 +113,13 @@ type Promising interface {
 	Promised() []*media.Track
 }
 
+// Leisurely is a Conn that can wait for several frames at a time.
+type Leisurely interface {
+	// Leisure has ReadFrame return frames up to 30 ms late while idle reports
+	// true, if that spares the machine some work.
+	Leisure(idle func() bool)
+}
+
 // Transport is how the network under a connection fares, from this side.
 type Transport struct {
 	// Latency is what was negotiated; 0 where the transport has none.

@@ -54,6 +54,10 @@ func (s *Stream) Tracks() *media.TrackSet { return s.log.set.Load() }
 // that resumes the stream goes on.
 func (s *Stream) Newest() time.Duration { return time.Duration(s.log.newest.Load()) }
 
+// Unread reports whether nobody reads the stream, for whom frames should come
+// without delay.
+func (s *Stream) Unread() bool { return s.readers.Load() == 0 }
+
 // live reports whether the stream was ever written to. It is also true for a
 // moment after its end, when the hub has dropped it.
 func (s *Stream) live() bool { return s.log.set.Load() != nil }

@@ -64,6 +64,7 @@ const (
 var (
 	_ ingest.Player    = (*conn)(nil)
 	_ ingest.Promising = (*conn)(nil)
+	_ ingest.Leisurely = (*conn)(nil)
 )
 
 func newConn(socket net.Conn, s *Server, protocol string) *conn {
@@ -87,6 +88,9 @@ func (c *conn) SetReadDeadline(t time.Time) error {
 	}
 	return c.socket.SetReadDeadline(t)
 }
+
+// Leisure implements ingest.Leisurely.
+func (c *conn) Leisure(idle func() bool) { c.link.Leisure(idle) }
 
 // Promised returns what onMetaData announced and has not come.
 func (c *conn) Promised() []*media.Track { return c.frames.Promised() }

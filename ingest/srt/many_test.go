@@ -122,7 +122,7 @@ func TestChurn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := newSite(t, func(_ *Config, c *ingest.Config) { c.MaxPublishers = 1e6 })
+	s := newSite(t, func(_ *Config, c *ingest.Config) { c.MaxPublishers, c.MaxNewcomers = 1e6, 1e6 })
 	churn(t, s, 50, ts[:100*188])
 	goroutines, heap := footprint()
 	admitted := s.hub.Stats().Published

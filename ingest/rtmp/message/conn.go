@@ -41,6 +41,7 @@ const (
 // sends may be called from any.
 type Conn struct {
 	net     net.Conn
+	source  io.Reader // net, or what reads it at leisure
 	timeout time.Duration
 	in      *bufio.Reader
 	chunks  *chunk.Reader
@@ -66,7 +67,7 @@ type Conn struct {
 // NewConn returns a Conn over c, which stays the caller's to close. A write may
 // take as long as timeout. limits bound what the peer sends.
 func NewConn(c net.Conn, timeout time.Duration, limits chunk.Limits) *Conn {
-	m := &Conn{net: c, timeout: timeout, ackWindow: WindowSize, outSize: 128, sending: make(chan struct{}, 1)}
+	m := &Conn{net: c, source: c, timeout: timeout, ackWindow: WindowSize, outSize: 128, sending: make(chan struct{}, 1)}
 	m.in = bufio.NewReaderSize(flushReader{m}, smallBuffer)
 	m.chunks = chunk.NewReader(m.in, limits)
 	return m
@@ -85,6 +86,10 @@ func (c *Conn) Expect(limits chunk.Limits, buffer int) {
 	}
 }
 
+// Leisure reads the peer less often, every 30 ms, while idle reports true,
+// where the system can do that. It belongs to the goroutine of ReadMessage.
+func (c *Conn) Leisure(idle func() bool) { c.source = newLeisure(c.net, idle) }
+
 // flushReader reads from the peer, and before it waits sends what the peer
 // waits for. If somebody sends already, reading goes on beside that, for the
 // peer may wait for it; but not for ever, for a peer may ask and never take an
@@ -96,14 +101,14 @@ func (r flushReader) Read(b []byte) (int, error) {
 	case r.c.sending <- struct{}{}:
 	default:
 		if !r.c.full() {
-			return r.c.net.Read(b)
+			return r.c.source.Read(b)
 		}
 		r.c.sending <- struct{}{}
 	}
 	if err := r.c.finish(r.c.timeout); err != nil {
 		return 0, err
 	}
-	return r.c.net.Read(b)
+	return r.c.source.Read(b)
 }
 
 func (c *Conn) full() bool {
