@@ -115,8 +115,8 @@ type Promising interface {
 
 // Leisurely is a Conn that can wait for several frames at a time.
 type Leisurely interface {
-	// Leisure has ReadFrame return frames up to 30 ms late while idle reports
-	// true, if that spares the machine some work.
+	// Leisure has ReadFrame return frames a little late while idle reports true,
+	// if that spares the machine some work.
 	Leisure(idle func() bool)
 }
 

@@ -90,7 +90,7 @@ func (c *conn) SetReadDeadline(t time.Time) error {
 }
 
 // Leisure implements ingest.Leisurely.
-func (c *conn) Leisure(idle func() bool) { c.link.Leisure(idle) }
+func (c *conn) Leisure(idle func() bool) { c.link.Leisure(c.server.config.IdleBatch, idle) }
 
 // Promised returns what onMetaData announced and has not come.
 func (c *conn) Promised() []*media.Track { return c.frames.Promised() }

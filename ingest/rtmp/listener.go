@@ -18,6 +18,7 @@ type Config struct {
 	Listen           string        `flag:"rtmp" group:"network" help:"TCP address for encoders and players that speak RTMP; empty turns it off"`
 	ListenTLS        string        `flag:"rtmps" group:"network" help:"TCP address for those that speak RTMP over TLS, which needs --tls-cert and --tls-key; empty turns it off"`
 	Batch            stream.Batch  `flag:"rtmp-batch" group:"latency" help:"write to RTMP players at most this often, as --flv-batch"`
+	IdleBatch        time.Duration `flag:"rtmp-idle-batch" group:"latency" help:"while nobody takes anything of a stream, take what its RTMP encoder sends at most this often, which costs half as much; 0 is at once" min:"0s" max:"200ms"`
 	MaxMessageKiB    int           `flag:"rtmp-max-message" group:"limits" help:"largest RTMP message, which is the largest coded picture, in KiB" min:"64" max:"16383"`
 	MaxUnfinishedMiB int           `flag:"rtmp-max-unfinished" group:"limits" help:"what all RTMP connections together may hold of messages that have begun and not ended, in MiB, lest peers that never end theirs use up the memory; the one that wants more is closed" min:"16" max:"65536"`
 	MaxChunkStreams  int           `flag:"rtmp-max-chunk-streams" group:"limits" help:"RTMP chunk streams of one encoder; they use two to eight" min:"8" max:"65598"`
@@ -28,7 +29,7 @@ type Config struct {
 // H.264 or H.265 in 2160p at 50 Mbit/s does not exceed; a thousand encoders may
 // each be in the middle of one of 256 KiB.
 func DefaultConfig() Config {
-	return Config{Listen: ":1935", Batch: stream.BatchAuto, MaxMessageKiB: 8 << 10, MaxUnfinishedMiB: 256, MaxChunkStreams: 64, WriteTimeout: 10 * time.Second}
+	return Config{Listen: ":1935", Batch: stream.BatchAuto, IdleBatch: 30 * time.Millisecond, MaxMessageKiB: 8 << 10, MaxUnfinishedMiB: 256, MaxChunkStreams: 64, WriteTimeout: 10 * time.Second}
 }
 
 // Server is what all RTMP connections share: the settings, the budget of

@@ -86,9 +86,11 @@ func (c *Conn) Expect(limits chunk.Limits, buffer int) {
 	}
 }
 
-// Leisure reads the peer less often, every 30 ms, while idle reports true,
-// where the system can do that. It belongs to the goroutine of ReadMessage.
-func (c *Conn) Leisure(idle func() bool) { c.source = newLeisure(c.net, idle) }
+// Leisure reads the peer once a tick only, while idle reports true, where the
+// system can do that. It belongs to the goroutine of ReadMessage.
+func (c *Conn) Leisure(tick time.Duration, idle func() bool) {
+	c.source = newLeisure(c.net, tick, idle)
+}
 
 // flushReader reads from the peer, and before it waits sends what the peer
 // waits for. If somebody sends already, reading goes on beside that, for the

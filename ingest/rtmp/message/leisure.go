@@ -7,10 +7,6 @@ import (
 	"time"
 )
 
-// leisurely is how often a peer is read from at its leisure: about once a
-// picture, so that it comes together with the sound beside it.
-const leisurely = 30 * time.Millisecond
-
 // leisureBytes is how much may gather in the kernel before it wakes the reader
 // all the same.
 const leisureBytes = 64 << 10
@@ -26,6 +22,7 @@ type leisure struct {
 	conn net.Conn
 	raw  syscall.RawConn
 	idle func() bool
+	tick time.Duration
 
 	low   bool // the kernel wakes nobody for little
 	empty bool // there was no more when it was read last
@@ -35,18 +32,18 @@ type leisure struct {
 	err   error
 }
 
-// newLeisure returns how to read c from now on: at leisure while idle reports
+// newLeisure returns how to read c from now on: once a tick while idle reports
 // true, if the system can do that and c is TCP without TLS.
-func newLeisure(c net.Conn, idle func() bool) io.Reader {
+func newLeisure(c net.Conn, tick time.Duration, idle func() bool) io.Reader {
 	t, ok := c.(*net.TCPConn)
-	if !ok || !canTry {
+	if !ok || !canTry || tick <= 0 {
 		return c
 	}
 	raw, err := t.SyscallConn()
 	if err != nil {
 		return c
 	}
-	l := &leisure{conn: c, raw: raw, idle: idle, empty: true}
+	l := &leisure{conn: c, raw: raw, idle: idle, tick: tick, empty: true}
 	l.try = func(fd uintptr) bool {
 		l.n, l.err = tryRead(fd, l.buf)
 		return true
@@ -58,7 +55,7 @@ func (l *leisure) Read(b []byte) (int, error) {
 	for l.idle() {
 		l.wake(leisureBytes)
 		if l.empty {
-			time.Sleep(leisurely - time.Since(begun)%leisurely)
+			time.Sleep(l.tick - time.Since(begun)%l.tick)
 		}
 		n, err := l.now(b)
 		l.empty = n < len(b)

@@ -35,7 +35,7 @@ func atLeisure(t *testing.T) (peer *net.TCPConn, conn net.Conn, r io.Reader, idl
 	}
 	idle = new(atomic.Bool)
 	idle.Store(true)
-	r = newLeisure(conn, idle.Load)
+	r = newLeisure(conn, 30*time.Millisecond, idle.Load)
 	if _, ok := r.(*leisure); !ok {
 		t.Fatalf("a TCP connection is read by %T", r)
 	}
@@ -174,7 +174,7 @@ func TestLeisureNeedsTCP(t *testing.T) {
 	a, b := net.Pipe()
 	defer a.Close()
 	defer b.Close()
-	if r := newLeisure(a, func() bool { return true }); r != io.Reader(a) {
+	if r := newLeisure(a, time.Millisecond, func() bool { return true }); r != io.Reader(a) {
 		t.Errorf("%T", r)
 	}
 }
