@@ -63,6 +63,9 @@ func chatTime(t *testing.T, url string) string {
 	for _, text := range slices.Sorted(maps.Keys(got.Pictures)) {
 		p := got.Pictures[text]
 		off = append(off, (time.Duration(p[0]-p[1]) * picture).Abs())
+		if off[len(off)-1] > 100*time.Millisecond {
+			t.Logf("%q is shown on pictures %v", text, p)
+		}
 	}
 	slices.Sort(off)
 	worst := off[len(off)-1]

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"os"
+	"reflect"
 	"testing"
 	"time"
 
@@ -31,5 +32,31 @@ func TestWatchPageRoom(t *testing.T) {
 	t.Logf("it took %v", time.Since(begun))
 	if len(got.Errors) > 0 {
 		t.Errorf("%q", got.Errors)
+	}
+}
+
+// TestWatchPageReads has pages read the room without a socket: by chunks where
+// it is crowded or they only read, by events where no socket opens.
+func TestWatchPageReads(t *testing.T) {
+	t.Parallel()
+	s := start(t, func(c *config) { c.Files.Demo, c.Chat.SocketLimit = true, 2 })
+	s.waitLive(t, "demo")
+	type seen struct {
+		Texts                []string
+		Chunks, Events, Form bool
+	}
+	var got struct {
+		Saw    map[string]seen
+		Errors []string
+	}
+	page(t, &got, "read.mjs", s.url("/live/demo"))
+	texts := []string{"one", "two", "three"}
+	want := map[string]seen{
+		"events":  {Texts: texts, Events: true, Form: true},
+		"crowded": {Texts: texts, Chunks: true, Form: true},
+		"reader":  {Texts: texts, Chunks: true},
+	}
+	if !reflect.DeepEqual(got.Saw, want) || len(got.Errors) > 0 {
+		t.Errorf("%+v", got)
 	}
 }

@@ -47,19 +47,14 @@ try {
     const [a, b] = await Promise.all([flv, hls].map((v) => v.page.evaluate(() => window.picture())));
     return a - b;
   };
-  // Who pauses for a moment goes on where it was, and catches up slowly; who was
-  // late already goes to the live edge, and tries again.
-  for (let i = 0; i < 4 && (await look()) < 100; i++) {
-    await hls.page.evaluate(
-      async (ms) => {
-        const video = document.getElementById("video");
-        video.pause();
-        await new Promise((done) => setTimeout(done, ms));
-        await video.play();
-        await new Promise((done) => setTimeout(done, 200));
-      },
-      2400 - i * 300,
-    );
+  // Who goes back a little catches up slowly.
+  for (let i = 0; i < 3 && (await look()) < 150; i++) {
+    await hls.page.waitForFunction(() => document.getElementById("video").currentTime > 4, null, { timeout: patience });
+    await hls.page.evaluate(async () => {
+      const video = document.getElementById("video");
+      video.currentTime -= 3.5;
+      await new Promise((done) => video.addEventListener("seeked", done, { once: true }));
+    });
   }
   // Somebody without a player, whose words are of the live edge.
   await flv.page.evaluate(async (url) => {
@@ -72,12 +67,13 @@ try {
     window.edge = (text) => socket.send(JSON.stringify({ type: "say", id: text, text }));
   }, url);
   const texts = [];
+  const run = Date.now() % 100_000; // who tries again finds what was said before
   for (let i = 0; i < Number(seconds); i++) {
-    texts.push(`edge ${i}`, `flv ${i}`);
-    await flv.page.evaluate((text) => window.edge(text), `edge ${i}`);
+    texts.push(`edge ${run} ${i}`, `flv ${run} ${i}`);
+    await flv.page.evaluate((text) => window.edge(text), `edge ${run} ${i}`);
     await new Promise((done) => setTimeout(done, 430));
     // What is said on the page that is ahead belongs to what it shows then.
-    await flv.page.fill("#text", `flv ${i}`);
+    await flv.page.fill("#text", `flv ${run} ${i}`);
     await flv.page.press("#text", "Enter");
     apart.push(await look());
     await new Promise((done) => setTimeout(done, 510));
