@@ -25,8 +25,9 @@ func pushNumbered(t *testing.T, url string) *program {
 // TestChatTime has two pages on one stream, FLV and LL-HLS seconds apart, show
 // the same messages on the same pictures: of somebody who is at the live edge,
 // and of who watches on the page that is ahead.
+//
+// It runs alone, since the machine's other work would be measured too.
 func TestChatTime(t *testing.T) {
-	t.Parallel()
 	s := start(t)
 	pushNumbered(t, s.rtmpURL("time"))
 	s.waitLive(t, "time")

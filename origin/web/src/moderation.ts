@@ -18,6 +18,7 @@ export class Moderation {
   readonly #members = by<HTMLInputElement>("members");
   readonly #announcement = by<HTMLInputElement>("announcement");
   readonly #unpin = by<HTMLButtonElement>("unpin");
+  #shown = "";
 
   constructor(
     readonly chat: Chat,
@@ -49,6 +50,9 @@ export class Moderation {
       this.#menu.hidePopover();
       return;
     }
+    const now = JSON.stringify([room.settings, this.texts.slowMode]);
+    if (now === this.#shown) return; // a list that is open stays open
+    this.#shown = now;
     this.#members.checked = room.settings.membersOnly;
     const slow = Math.round(room.settings.slow / 1000);
     const modes = slowModes.includes(slow) ? slowModes : [...slowModes, slow].sort((a, b) => a - b);
@@ -114,6 +118,7 @@ export class Moderation {
   #do(command: Command): void {
     this.chat.command(command).catch((e: ChatError) => {
       this.failed(e);
+      this.#shown = "";
       this.show(this.chat.room, true); // as it still is
     });
   }

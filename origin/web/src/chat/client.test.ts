@@ -442,3 +442,13 @@ test("who may not read is told", async () => {
   await pass(1000);
   expect(s.links).toEqual(["closed 4101"]);
 });
+
+test("it can be taken out of here alone", () => {
+  const files = import.meta.glob<string>("./*.ts", { query: "?raw", import: "default", eager: true });
+  for (const [name, text] of Object.entries(files)) {
+    if (/\.test\.ts$|fake\.ts$/.test(name)) continue;
+    for (const [, from] of text.matchAll(/from "([^"]+)"/g)) expect(from, name).toMatch(/^\.\/\w+$/);
+    expect(text, name).not.toMatch(/\bdocument\.|\bwindow\./);
+  }
+  expect(Object.keys(files).length).toBeGreaterThan(10);
+});
