@@ -48,7 +48,7 @@ try {
     return a - b;
   };
   // Who goes back a little catches up slowly.
-  for (let i = 0; i < 3 && (await look()) < 150; i++) {
+  for (let i = 0; i < 3 && (await look()) < 90; i++) {
     await hls.page.waitForFunction(() => document.getElementById("video").currentTime > 4, null, { timeout: patience });
     await hls.page.evaluate(async () => {
       const video = document.getElementById("video");
