@@ -38,7 +38,9 @@ type Config struct {
 	MaxConnections     int    `flag:"chat-max-connections" group:"limits" help:"chat connections over all rooms" min:"1" max:"1000000"`
 	AddressConnections int    `flag:"chat-address-connections" group:"limits" help:"chat connections from one address (IPv6: from one /64), but the loopback address; 0 is no bound" min:"0" max:"1000000"`
 	Proxies            string `flag:"chat-proxies" group:"network" help:"proxies before the chat, as addresses or prefixes like 10.0.0.0/8: behind them X-Forwarded-For says a member's address"`
-	Origins            string `flag:"chat-origins" group:"chat" help:"web pages that may chat here: * for all, or a list of hosts or origins like a.example,https://b.example; pages of this server always may"`
+	// Origins are the web pages that may chat here: * for all, or a list of hosts
+	// or origins like a.example,https://b.example; pages of this server always may.
+	Origins string
 }
 
 // DefaultConfig lets every page chat, two commands a second.

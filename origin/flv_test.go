@@ -361,7 +361,7 @@ func TestStuckViewersDoNotHoldUpTheEnd(t *testing.T) {
 }
 
 func TestHeadersOfHTTP(t *testing.T) {
-	s := newSite(t, func(c *Config) { c.CORSOrigins = "https://a.example, https://b.example" })
+	s := newSite(t, func(c *Config) { c.AllowOrigin = "https://a.example, https://B.example/" })
 	s.write(&mediatest.Source{Video: mediatest.H264Track(1)}, 1)
 	for _, c := range []struct {
 		name, method, path, origin string

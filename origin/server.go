@@ -25,14 +25,14 @@ type Config struct {
 	FLVBatch     stream.Batch  `flag:"flv-batch" group:"latency" help:"write to viewers of HTTP-FLV and HTTP-TS at most this often: 0s is at every video frame, longer costs less CPU and adds as much delay; auto is 0s while the machine has room and up to 200ms when it is busy"`
 	FLVJoin      FLVJoin       `flag:"flv-join" group:"latency" help:"what a new viewer of FLV begins with: gop is the current GOP from its start, which a player shows from there; live is the same pictures in an eighth of their time and without their sound, so that a player is at the live edge soon and buffers little"`
 	WriteTimeout time.Duration `flag:"write-timeout" group:"limits" help:"disconnect a viewer that takes nothing for this long" min:"1s" max:"5m"`
-	CORSOrigins  string        `flag:"cors-origins" group:"network" help:"web pages that may play from here: * for all, or a list like https://a.example,https://b.example"`
+	AllowOrigin  string        `flag:"http-allow-origin" group:"network" help:"web pages of other hosts that may play and chat here: * for all, or a list like https://a.example,https://b.example"`
 	HLS          HLSConfig
 }
 
 // DefaultConfig writes at every video frame while there is room, and lets every
 // page play.
 func DefaultConfig() Config {
-	return Config{FLVBatch: stream.BatchAuto, FLVJoin: JoinGOP, WriteTimeout: 10 * time.Second, CORSOrigins: "*", HLS: DefaultHLSConfig()}
+	return Config{FLVBatch: stream.BatchAuto, FLVJoin: JoinGOP, WriteTimeout: 10 * time.Second, AllowOrigin: "*", HLS: DefaultHLSConfig()}
 }
 
 // Server is the http.Handler of everything but chat. Requests end with their
@@ -70,8 +70,8 @@ var _ http.Handler = (*Server)(nil)
 // page and its assets.
 func NewServer(c Config, hub *stream.Hub, a auth.Authorizer, page http.Handler, log *slog.Logger) *Server {
 	s := &Server{config: c, hub: hub, auth: a, page: page, log: log}
-	for o := range strings.SplitSeq(c.CORSOrigins, ",") {
-		if o = strings.TrimSpace(o); o != "" {
+	for o := range strings.SplitSeq(c.AllowOrigin, ",") {
+		if o = strings.TrimSuffix(strings.ToLower(strings.TrimSpace(o)), "/"); o != "" {
 			s.origins = append(s.origins, o)
 		}
 	}

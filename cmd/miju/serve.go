@@ -78,6 +78,7 @@ func listen(c config, authorizer auth.Authorizer, log *slog.Logger) (_ *server, 
 	if store, s.kept, err = openStore(starting, c, log); err != nil {
 		return nil, err
 	}
+	c.Chat.Origins = c.Origin.AllowOrigin
 	if s.chat, err = chatws.New(starting, c.Chat, authorizer, liveStreams{s.hub}, store, log); err != nil {
 		return nil, err
 	}
