@@ -101,12 +101,10 @@ func (s *Server) Room(key streamkey.Key) (RoomState, error) {
 			break
 		}
 		p := PresentUser{User: u.User, Addresses: []netip.Addr{}}
-		var a netip.Addr
 		for _, m := range u.members {
-			a = m.address
-			p.Addresses = append(p.Addresses, a)
+			p.Addresses = append(p.Addresses, m.address)
+			p.Muted = m.muted()
 		}
-		p.Muted = s.sanctions.muted(r.name, u.ID, a, s.wall())
 		st.Present = append(st.Present, p)
 	}
 	slices.SortFunc(st.Present, func(a, b PresentUser) int { return strings.Compare(a.ID, b.ID) })
@@ -116,28 +114,41 @@ func (s *Server) Room(key streamkey.Key) (RoomState, error) {
 // Announce sends a message in the operator's name to a room and returns how
 // many members it has. The error wraps ErrNoRoom if it has none.
 func (s *Server) Announce(key streamkey.Key, text string) (int, error) {
-	r := s.room(key)
-	if r == nil || r.info().Online == 0 {
+	members := 0
+	if r := s.room(key); r != nil {
+		var err error
+		if members, err = r.announceTo(text); err != nil {
+			return 0, err
+		}
+	}
+	if members == 0 {
 		return 0, fmt.Errorf("%s: %w", key, ErrNoRoom)
 	}
-	if err := r.act(&Announce{Text: text}, application, time.Now()); err != nil {
-		return 0, err
+	return members, nil
+}
+
+// announceTo announces in the operator's name if anybody is there, and returns
+// how many members are.
+func (r *room) announceTo(text string) (members int, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.out.members == 0 {
+		return 0, nil
 	}
-	return r.info().Online, nil
+	return r.out.members, r.act(&Announce{Text: text}, application, time.Now())
 }
 
 // AnnounceAll announces to all rooms with members, and returns how many rooms
 // and members these are.
 func (s *Server) AnnounceAll(text string) (rooms, members int, err error) {
 	for _, r := range s.allRooms() {
-		n := r.info().Online
-		if n == 0 {
-			continue
-		}
-		if err := r.act(&Announce{Text: text}, application, time.Now()); err != nil {
+		n, err := r.announceTo(text)
+		if err != nil {
 			return rooms, members, err
 		}
-		rooms, members = rooms+1, members+n
+		if n > 0 {
+			rooms, members = rooms+1, members+n
+		}
 	}
 	return rooms, members, nil
 }
@@ -151,17 +162,15 @@ func (s *Server) System(key streamkey.Key, name string, payload json.RawMessage)
 	if !systemName.MatchString(name) || len(payload) > maxPayload || len(payload) > 0 && !json.Valid(payload) {
 		return nil, 0, refuse(CodeBadValue, "a name has 1 to 64 letters, digits and _ . : -, a payload is JSON of %d bytes at most", maxPayload)
 	}
-	r, err := s.find(key, netip.Addr{})
-	if err != nil {
-		return nil, 0, err
-	}
-	now := time.Now()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	edge := r.look(now)
-	e := &System{ID: r.newID(), Name: name, Payload: payload}
-	r.publish(e, edge, fact{id: e.ID}, now)
-	return e, r.out.members, nil
+	e, members := &System{Name: name, Payload: payload}, 0
+	err := s.in(key, netip.Addr{}, func(r *room) error {
+		now := time.Now()
+		edge := r.look(now)
+		e.ID, members = r.newID(), r.out.members
+		r.publish(e, edge, fact{id: e.ID}, now)
+		return nil
+	})
+	return e, members, err
 }
 
 // Kick closes all connections of a user in a room, who may come back, and
@@ -187,11 +196,7 @@ func (s *Server) Kick(key streamkey.Key, id string) (int, error) {
 
 // Act does in a room what a host may do by a command.
 func (s *Server) Act(key streamkey.Key, c Command) error {
-	r, err := s.find(key, netip.Addr{})
-	if err != nil {
-		return err
-	}
-	return r.act(c, application, time.Now())
+	return s.in(key, netip.Addr{}, func(r *room) error { return r.act(c, application, time.Now()) })
 }
 
 // SanctionsOf returns the mutes and bans of a room; of the zero key, those of
@@ -231,7 +236,7 @@ func (s *Server) SanctionEverywhere(kind SanctionKind, c Sanctioning) error {
 	for _, r := range s.allRooms() {
 		r.mu.Lock()
 		r.enforce(x)
-		if c.Purge && c.User != "" && r.log.has(c.User) {
+		if c.Purge && c.User != "" && !r.removed && r.log.has(c.User) {
 			r.purge(c.User, application, now)
 		}
 		r.mu.Unlock()

@@ -145,8 +145,6 @@ func (r *room) chunkNow(number int64, now time.Time) ([]byte, time.Duration, err
 // indexNow returns the file that readers of chunks begin with, and begins to
 // make chunks.
 func (r *room) indexNow(now time.Time) []byte {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	number := r.server.chunkNumber(now)
 	edge := r.look(now)
 	c := r.chunks

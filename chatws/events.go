@@ -211,7 +211,7 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request, key streamk
 
 // readEvents puts a reader of events into its room.
 func (s *Server) readEvents(w http.ResponseWriter, m *member, join *Join) error {
-	if _, banned := s.sanctions.find(SanctionBan, m.key.String(), m.identity.ID, m.address, s.wall()); banned {
+	if _, banned := m.sanction(SanctionBan); banned {
 		return errBanned
 	}
 	h := w.Header()

@@ -1,6 +1,7 @@
 package chatws
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/netip"
 	"time"
@@ -34,7 +35,7 @@ func (m *member) moderate(r *room, c Command, id string, now time.Time) error {
 		m.out.send(textFrame(&Sanctions{ID: id, Sanctions: m.server.sanctionList(r.name)}))
 		return nil
 	}
-	if err := r.act(c, by, now); err != nil {
+	if err := r.locked(func(r *room) error { return r.act(c, by, now) }); err != nil {
 		return err
 	}
 	m.acknowledge(id)
@@ -43,8 +44,6 @@ func (m *member) moderate(r *room, c Command, id string, now time.Time) error {
 
 // act obeys a command that changes the room.
 func (r *room) act(c Command, by actor, now time.Time) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	switch c := c.(type) {
 	case *Delete:
 		return r.delete(c, by, now)
@@ -83,7 +82,7 @@ func (s *Server) audit(room string, by actor, act, target, detail string) {
 func (r *room) delete(c *Delete, by actor, now time.Time) error {
 	switch {
 	case c.Message != "" && c.User == "":
-		if r.log.remove(func(e *entry) bool { return e.id == c.Message }) == 0 {
+		if r.log.remove(func(e *entry) bool { return e.id == c.Message }) == 0 && c.Message != r.pinnedID {
 			return refuse(CodeNotFound, "there is no such message, or not any more")
 		}
 		r.server.store.DeleteMessage(r.name, c.Message)
@@ -102,17 +101,25 @@ func (r *room) delete(c *Delete, by actor, now time.Time) error {
 
 // purge deletes all messages of a user.
 func (r *room) purge(user string, by actor, now time.Time) {
-	pinned := false
-	r.log.remove(func(e *entry) bool {
-		pinned = pinned || e.user == user && e.id == r.pinnedID
-		return e.user == user
-	})
+	r.log.remove(func(e *entry) bool { return e.user == user })
 	r.server.store.DeleteBy(r.name, user)
 	r.publish(&Deleted{User: user}, nil, fact{}, now)
 	r.audit(by, "purge", user, "")
-	if pinned {
+	if writerOf(r.pinned) == user {
 		r.unpin(by, now) // there is something to unpin
 	}
+}
+
+// writerOf returns the user that a message or announcement is of, "" if there
+// is none.
+func writerOf(event json.RawMessage) string {
+	var e struct {
+		From User `json:"from"`
+	}
+	if len(event) == 0 || json.Unmarshal(event, &e) != nil {
+		return ""
+	}
+	return e.From.ID
 }
 
 func (r *room) set(c *Set, by actor, now time.Time) error {

@@ -71,7 +71,7 @@ func (m *member) react(c *React, id string, now time.Time) error {
 		if wait := m.reacts.take(now, 1, reactRate, reactBurst); wait > 0 {
 			return refuseFor(wait, CodeRate, "gather what is tapped within a moment")
 		}
-		if err := m.refuseMuted(r); err != nil {
+		if err := m.refuseMuted(); err != nil {
 			return err
 		}
 		r.react(c.Emoji, n)
@@ -81,11 +81,8 @@ func (m *member) react(c *React, id string, now time.Time) error {
 }
 
 // refuseMuted returns why m may not write now if it is muted.
-func (m *member) refuseMuted(r *room) error {
-	if m.role == auth.RoleHost {
-		return nil
-	}
-	x := m.server.sanctions.muted(r.name, m.identity.ID, m.address, m.server.wall())
+func (m *member) refuseMuted() error {
+	x := m.muted()
 	if x == nil {
 		return nil
 	}
@@ -123,7 +120,7 @@ func (m *member) join(c *Join, id string) error {
 	if err := m.identify(grant, name, c.Guest); err != nil {
 		return err
 	}
-	if ban, ok := m.server.sanctions.find(SanctionBan, m.key.String(), m.identity.ID, m.address, m.server.wall()); ok && m.role != auth.RoleHost {
+	if ban, ok := m.sanction(SanctionBan); ok {
 		m.sanctioned(ban, false)
 		m.expel("banned", CloseBanned)
 		return nil
@@ -232,7 +229,7 @@ func (m *member) say(r *room, c *Say, id string, now time.Time) error {
 	if err != nil || r.repeats(m, id) {
 		return err
 	}
-	if err := m.refuseMuted(r); err != nil {
+	if err := m.refuseMuted(); err != nil {
 		return err
 	}
 	if m.server.filter.Load().refuses(text) && !m.role.Moderates() {

@@ -43,7 +43,7 @@ const (
 type Position struct {
 	// Epoch counts starts of the server. Each is higher than all before.
 	Epoch int64 `json:"epoch"`
-	// Offset numbers the events of a room within an epoch, from 1.
+	// Offset numbers the events of a room within an epoch.
 	Offset uint64 `json:"offset"`
 }
 

@@ -72,13 +72,14 @@ func (s *Server) mayRead(w http.ResponseWriter, r *http.Request, key streamkey.K
 	return g, false
 }
 
-// findFor answers for find if there is no room to be had.
-func (s *Server) findFor(w http.ResponseWriter, key streamkey.Key, from netip.Addr) *room {
-	room, err := s.find(key, from)
+// inFor calls f with a room under its lock, or answers that there is none to
+// be had.
+func (s *Server) inFor(w http.ResponseWriter, key streamkey.Key, from netip.Addr, f func(*room) error) bool {
+	err := s.in(key, from, f)
 	var refusal *Refusal
 	switch {
 	case err == nil:
-		return room
+		return true
 	case errors.As(err, &refusal):
 		s.refused[string(refusal.Code)].Add(1)
 		w.Header().Set("Retry-After", strconv.Itoa(1+int(refusal.RetryAfter/time.Second)))
@@ -88,7 +89,7 @@ func (s *Server) findFor(w http.ResponseWriter, key streamkey.Key, from netip.Ad
 		w.Header().Set("Retry-After", "5")
 		fail(w, http.StatusServiceUnavailable, "full", "there are too many rooms")
 	}
-	return nil
+	return false
 }
 
 // begin counts a request that may wait in, unless the server goes down.
@@ -110,11 +111,13 @@ func (s *Server) serveIndex(w http.ResponseWriter, r *http.Request, key streamke
 		return
 	}
 	defer s.running.Done()
-	room := s.findFor(w, key, addressOf(r, s.proxies))
-	if room == nil {
-		return
+	var index []byte
+	if s.inFor(w, key, addressOf(r, s.proxies), func(r *room) error {
+		index = r.indexNow(time.Now())
+		return nil
+	}) {
+		serveJSON(w, r, index, "max-age=1")
 	}
-	serveJSON(w, r, room.indexNow(time.Now()), "max-age=1")
 }
 
 func (s *Server) serveChunk(w http.ResponseWriter, r *http.Request, key streamkey.Key, number int64) {

@@ -36,6 +36,7 @@ type room struct {
 	idle    time.Time // when a member left last
 
 	offset uint64
+	first  uint64 // what offset began with
 	log    eventLog
 	sent   sentLog
 	out    outlet
@@ -53,8 +54,9 @@ type room struct {
 }
 
 func newRoom(s *Server, key streamkey.Key, now time.Time) *room {
-	r := &room{server: s, key: key, name: key.String(), loaded: make(chan struct{}), idle: now}
-	r.log = eventLog{most: s.config.Log, mostBytes: min(s.config.LogKiB, s.config.QueueKiB/2) << 10, floor: Position{Epoch: s.epoch}}
+	r := &room{server: s, key: key, name: key.String(), loaded: make(chan struct{}), idle: now, first: s.numbered.Load()}
+	r.offset = r.first
+	r.log = eventLog{most: s.config.Log, mostBytes: min(s.config.LogKiB, s.config.QueueKiB/2) << 10, floor: r.position()}
 	r.settings.Links = LinksAll
 	r.out.init(&s.pumps, s.config.Batch, func() []*shard {
 		r.mu.Lock()
@@ -181,14 +183,21 @@ func (r *room) newID() string {
 	return strconv.FormatInt(r.server.epoch, 36) + "-" + strconv.FormatUint(r.offset+1, 36)
 }
 
-// join puts m in and queues its welcome and what it missed. The error is one of
-// those above.
-func (r *room) join(m *member, c *Join, id string, now time.Time) error {
+// locked calls f under the room's lock. The error is f's, or errRemoved: nothing
+// may happen in a room that is over.
+func (r *room) locked(f func(*room) error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	switch limit := r.server.config.SocketLimit; {
-	case r.removed:
+	if r.removed {
 		return errRemoved
+	}
+	return f(r)
+}
+
+// join puts m in and queues its welcome and what it missed. The error is errFull
+// or errCrowded.
+func (r *room) join(m *member, c *Join, id string, now time.Time) error {
+	switch limit := r.server.config.SocketLimit; {
 	case r.out.members >= r.server.config.MaxMembers:
 		return errFull
 	case limit > 0 && r.out.members >= limit && !m.role.Moderates():
@@ -200,7 +209,7 @@ func (r *room) join(m *member, c *Join, id string, now time.Time) error {
 	w := &Welcome{ID: id, Version: ProtocolVersion, Position: r.position(), You: m.user.User, State: r.state(edge)}
 	events, gap := r.replay(c)
 	w.Replay, w.Resumed = len(events), c.Resume != nil && gap == ""
-	w.Muted = r.server.sanctions.muted(r.name, m.user.ID, m.address, r.server.wall())
+	w.Muted = m.muted()
 	// All in one: what waits for a member is bounded, but for one frame.
 	first := textFrame(w)
 	if gap != "" {
@@ -286,12 +295,24 @@ func (r *room) sweep(now time.Time) (over bool) {
 	if r.chunks != nil && now.Sub(r.chunks.asked) > chunksKept {
 		r.chunks = nil
 	}
-	r.removed = !r.heard() && r.presence.count() == 0 && now.Sub(r.idle) >= r.server.config.Linger
-	return r.removed
+	linger := r.server.config.Linger
+	if r.offset == r.first {
+		linger = min(linger, grace) // nothing happened that would be forgotten
+	}
+	if r.heard() || r.presence.count() > 0 || now.Sub(r.idle) < linger {
+		return false
+	}
+	r.removed = true
+	for n := r.server.numbered.Load(); n < r.offset && !r.server.numbered.CompareAndSwap(n, r.offset); n = r.server.numbered.Load() {
+	}
+	return true
 }
 
+// streamChanged looks at the stream. A room that is over has nobody to tell.
 func (r *room) streamChanged(now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.look(now)
+	if !r.removed {
+		r.look(now)
+	}
 }

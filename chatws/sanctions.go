@@ -6,10 +6,15 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/miju-live/miju/auth"
 )
 
 // maxSanctions bounds the sanctions of all rooms.
 const maxSanctions = 100000
+
+// endedKept is for how long a sanction is kept that has ended.
+const endedKept = time.Hour
 
 // sanctions are the mutes and bans of all rooms. Whether somebody is muted is
 // asked for each message, so they are kept where two look-ups find them.
@@ -71,7 +76,7 @@ func (s *sanctions) put(x Sanction) bool {
 	return true
 }
 
-// count is how many there are.
+// count is how many there are, with those that have ended lately.
 func (s *sanctions) count() int {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -133,9 +138,23 @@ func (s *sanctions) find(kind SanctionKind, room, user string, a netip.Addr, wal
 	return found, ok
 }
 
-// muted returns how somebody is muted, nil if not.
-func (s *sanctions) muted(room, user string, a netip.Addr, wall time.Time) *Muted {
-	x, ok := s.find(SanctionMute, room, user, a, wall)
+// sanction returns the mute or ban that m is under. Hosts are under none, and
+// moderators under none of a network: they may share an address with whom
+// they put out.
+func (m *member) sanction(kind SanctionKind) (Sanction, bool) {
+	a := m.address
+	switch {
+	case m.role == auth.RoleHost:
+		return Sanction{}, false
+	case m.role.Moderates():
+		a = netip.Addr{}
+	}
+	return m.server.sanctions.find(kind, m.key.String(), m.identity.ID, a, m.server.wall())
+}
+
+// muted returns how m is muted, nil if not.
+func (m *member) muted() *Muted {
+	x, ok := m.sanction(SanctionMute)
 	if !ok {
 		return nil
 	}
@@ -161,8 +180,10 @@ func (s *sanctions) list(room string, wall time.Time) []Sanction {
 	return all
 }
 
-// forget drops what has ended.
+// forget drops what has ended, but not at once: a wall clock that was wrong for
+// a moment would lift every ban.
 func (s *sanctions) forget(wall time.Time) {
+	wall = wall.Add(-endedKept)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, m := range []map[sanctionKey]Sanction{s.users, s.networks} {

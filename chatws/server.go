@@ -46,6 +46,9 @@ type Server struct {
 	filterFile filterFile // the watching goroutine's own
 	filter     atomic.Pointer[filter]
 	hookLogged atomic.Int64
+	// numbered is the highest offset of rooms that are over. Rooms begin behind
+	// it, so that one that begins again gives no position twice.
+	numbered atomic.Uint64
 
 	// running counts every goroutine; closing is closed when they shall end.
 	running sync.WaitGroup
@@ -320,18 +323,24 @@ func (s *Server) find(key streamkey.Key, from netip.Addr) (*room, error) {
 	return r, nil
 }
 
-// enter puts a member into its room, which it makes if need be.
-func (s *Server) enter(m *member, c *Join, id string) error {
+// in calls f with a room under its lock, which it makes if need be. The error
+// is find's or f's.
+func (s *Server) in(key streamkey.Key, from netip.Addr, f func(*room) error) error {
 	for {
-		r, err := s.find(m.key, m.address)
+		r, err := s.find(key, from)
 		if err != nil {
 			return err
 		}
-		if err = r.join(m, c, id, time.Now()); !errors.Is(err, errRemoved) {
+		if err = r.locked(f); !errors.Is(err, errRemoved) {
 			return err
 		}
 		s.forget(r) // it ended in between: another one
 	}
+}
+
+// enter puts a member into its room.
+func (s *Server) enter(m *member, c *Join, id string) error {
+	return s.in(m.key, m.address, func(r *room) error { return r.join(m, c, id, time.Now()) })
 }
 
 // room returns the room of a key if it is in memory and loaded.

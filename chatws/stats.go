@@ -27,7 +27,7 @@ func (c *counters) init() {
 type Stats struct {
 	// Connections are open, Rooms in memory.
 	Connections, Rooms int
-	// Sanctions are mutes and bans in force, of all rooms.
+	// Sanctions are mutes and bans of all rooms, those too that ended lately.
 	Sanctions int
 	// Joined counts members that ever joined, Messages what they said,
 	// Duplicates what they repeated, Reactions those that were summed,

@@ -41,7 +41,7 @@ export type ErrorCode =
 export interface Position {
   /** Epoch counts starts of the server. Each is higher than all before. */
   epoch: number;
-  /** Offset numbers the events of a room within an epoch, from 1. */
+  /** Offset numbers the events of a room within an epoch. */
   offset: number;
 }
 
@@ -257,7 +257,7 @@ export interface Welcome {
   version: number;
   /** Epoch counts starts of the server. Each is higher than all before. */
   epoch: number;
-  /** Offset numbers the events of a room within an epoch, from 1. */
+  /** Offset numbers the events of a room within an epoch. */
   offset: number;
   /** Replay is how many events follow that happened before: what was missed,
    * or the newest messages. */
@@ -571,7 +571,7 @@ export interface Index {
   type: "index";
   /** Epoch counts starts of the server. Each is higher than all before. */
   epoch: number;
-  /** Offset numbers the events of a room within an epoch, from 1. */
+  /** Offset numbers the events of a room within an epoch. */
   offset: number;
   /** Duration is that of a chunk, in milliseconds. */
   duration: number;
@@ -604,7 +604,7 @@ export interface Chunk {
   number: number;
   /** Epoch counts starts of the server. Each is higher than all before. */
   epoch: number;
-  /** Offset numbers the events of a room within an epoch, from 1. */
+  /** Offset numbers the events of a room within an epoch. */
   offset: number;
   events: Event[];
 }
