@@ -29,6 +29,7 @@ type presence struct {
 	notices     bucket
 
 	told   Presence // by the last notice of any kind
+	newer  bool     // somebody's welcome said something else since
 	sample *User    // who joined a large room and was not told of
 	others int      // how many more did
 }
@@ -42,10 +43,17 @@ func (p *presence) mayTell(now time.Time) bool {
 
 func (p *presence) now() Presence { return Presence{Users: p.count(), Connections: p.connections} }
 
+// tell returns how many there are, for everybody.
+func (p *presence) tell() Presence {
+	p.told, p.newer = p.now(), false
+	return p.told
+}
+
 // arrive counts m in, and tells of its user if it is new.
 func (r *room) arrive(m *member, now time.Time) {
 	p := &r.presence
 	p.connections++
+	defer func() { p.newer = p.newer || p.now() != p.told }()
 	if u := p.users[m.identity.ID]; u != nil {
 		m.user = u
 		u.members = append(u.members, m)
@@ -65,8 +73,7 @@ func (r *room) arrive(m *member, now time.Time) {
 			p.sample = &m.user.User
 		}
 	case p.mayTell(now):
-		p.told = p.now()
-		r.tell(&Joined{User: m.user.User, Presence: p.told}, now)
+		r.tell(&Joined{User: m.user.User, Presence: p.tell()}, now)
 	}
 }
 
@@ -96,8 +103,7 @@ func (r *room) goneFor(u *user, now time.Time) {
 		p.sample = nil
 	}
 	if p.count() < r.server.config.PresenceLimit && p.mayTell(now) {
-		p.told = p.now()
-		r.tell(&Left{User: u.User, Presence: p.told}, now)
+		r.tell(&Left{User: u.User, Presence: p.tell()}, now)
 	}
 }
 
@@ -115,12 +121,11 @@ func (r *room) presenceDue(now time.Time) {
 		p.leaving = nil
 	}
 	if p.sample != nil {
-		p.told = p.now()
-		r.tell(&Joined{User: *p.sample, Presence: p.told, Others: p.others}, now)
+		r.tell(&Joined{User: *p.sample, Presence: p.tell(), Others: p.others}, now)
 		p.sample, p.others = nil, 0
 	}
-	if n := p.now(); n != p.told {
-		p.told = n
+	if n := p.now(); n != p.told || p.newer {
+		p.tell()
 		r.tell(&n, now)
 	}
 }
