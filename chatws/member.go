@@ -30,6 +30,9 @@ const (
 	// maxStrikes is how many refusals a member may earn at once, forgiven at
 	// one a second, before the connection is closed.
 	maxStrikes = 20
+	// maxAfterClose is how much is read of a peer that was sent a close frame
+	// and has not answered it, in bytes: more than can be under way.
+	maxAfterClose = 256 << 10
 )
 
 // readBuffer is what is read from a connection at once.
@@ -69,6 +72,7 @@ type member struct {
 
 	// The reading goroutine's own.
 	inbox                 inbox
+	afterClose            int // bytes
 	pace, strikes, reacts bucket
 
 	mu       sync.Mutex
@@ -193,6 +197,11 @@ func (m *member) read() (err error) {
 // received takes what was read.
 func (m *member) received(b []byte) error {
 	m.alive()
+	if m.out.isClosing() {
+		if m.afterClose += len(b); m.afterClose > maxAfterClose {
+			return errEnded
+		}
+	}
 	code, err := m.inbox.read(b, m.server.config.MaxFrameKiB<<10, m)
 	switch code {
 	case 0:

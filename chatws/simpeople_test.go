@@ -116,7 +116,7 @@ func (s *sim) come(p *person, resume *Position, history int) *tab {
 		x.position = *resume
 	}
 	if !s.isHere(p) {
-		p.mayBeNew = p.gone.IsZero() || p.expelled || p.wasLate || time.Since(p.gone) >= grace
+		p.mayBeNew = p.gone.IsZero() || p.expelled || p.wasLate || time.Since(p.gone) >= 5*time.Second
 	}
 	p.tabs = append(p.tabs, x)
 	p.expelled, p.wasLate = false, slices.ContainsFunc(p.tabs, func(x *tab) bool { return x.late })
@@ -374,7 +374,7 @@ func (s *sim) noticed(x *tab, e event) {
 	switch {
 	case e.Type == "joined" && !p.mayBeNew:
 		s.t.Errorf("%s flickers: %s", p.name, e.raw)
-	case e.Type == "left" && !p.wasLate && (s.isHere(p) || !p.expelled && time.Since(p.gone) < grace):
+	case e.Type == "left" && !p.wasLate && (s.isHere(p) || !p.expelled && time.Since(p.gone) < 5*time.Second):
 		s.t.Errorf("%s is not gone, since %v: %s", p.name, time.Since(p.gone), e.raw)
 	}
 }
