@@ -47,7 +47,7 @@ fuzz:
 
 # What takes longer than a gate may.
 soak: tools web
-	MIJU_SOAK=1 $(GO) test -race -timeout 60m -run 'Soak|WithoutSound|HLS|WatchPagePlays' -v ./cmd/miju
+	MIJU_SOAK=1 $(GO) test -race -timeout 60m -run 'Soak|WithoutSound|HLS|WatchPagePlays|ChatTime' -v ./cmd/miju
 	MIJU_SOAK=1 $(GO) test -race -timeout 60m -parallel 4 -run 'HLSRules|HLSPlayers' -v ./cmd/miju
 	MIJU_SOAK=1 $(GO) test -race -timeout 60m -run 'Churn|Soak' -v ./ingest/rtmp ./ingest/srt
 	MIJU_SOAK=1 $(GO) test -timeout 60m -run ThirtyDays -v ./ingest

@@ -32,8 +32,18 @@ function withoutSockets() {
   };
 }
 
+/** A room whose disk is full: what is said is delivered, and not kept. */
+function withoutDisk() {
+  const Real = window.WebSocket;
+  window.WebSocket = class extends Real {
+    set onmessage(hear) {
+      super.onmessage = (m) => hear({ data: m.data.replace('"type":"ack"', '"type":"ack","kept":false') });
+    }
+  };
+}
+
 try {
-  const ann = await visitor("", "open");
+  const ann = await visitor("", "open", withoutDisk);
   const pages = {
     events: await visitor("", "reading", withoutSockets),
     crowded: await visitor("", "reading"),
@@ -57,6 +67,8 @@ try {
     };
     errors.push(...v.said.filter((e) => !/WebSocket connection/.test(e)));
   }
+  const marks = await ann.page.$$eval("#log .mine .mark", (all) => all.map((m) => m.textContent));
+  if (marks.join() !== "not kept,not kept,not kept") errors.push(`what is not kept is marked ${marks}`);
   errors.push(...ann.said);
   // Whoever leaves makes room: what the crowded page says goes out at once.
   await ann.page.close();

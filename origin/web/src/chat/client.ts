@@ -185,6 +185,7 @@ export class Chat {
   /** Something happened to the network, or the page is looked at again: find
    * out at once whether the connection still is one. */
   wake(): void {
+    this.#held.look();
     if (this.#retry !== undefined) this.#hurry();
     else this.#socket?.check();
   }

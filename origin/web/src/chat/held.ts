@@ -41,7 +41,7 @@ export class Held {
       moment: moment ?? (last as Item).moment,
       until: moment ? performance.now() + delay : (last as Item).until,
     });
-    this.#look();
+    this.look();
   }
 
   /** Lets go of all, in order. */
@@ -62,7 +62,9 @@ export class Held {
     return this.#items.length;
   }
 
-  #look(): void {
+  /** Releases what is due. It looks by itself, but less often in pages that nobody
+   * sees. */
+  look(): void {
     clearTimeout(this.#timer);
     const now = performance.now();
     const at = this.playback();
@@ -76,7 +78,7 @@ export class Held {
       wait = Math.min(wait, i.until - now);
       if (at?.broadcast === i.moment.broadcast) wait = Math.min(wait, i.moment.mediaTime - at.mediaTime);
     }
-    if (this.#items.length > 0) this.#timer = setTimeout(() => this.#look(), Math.max(wait, 1));
+    if (this.#items.length > 0) this.#timer = setTimeout(() => this.look(), Math.max(wait, 1));
     for (const i of ready) this.release(i.event);
   }
 }
