@@ -54,7 +54,8 @@ func isIn(a netip.Addr, list []netip.Prefix) bool {
 
 // addresses bounds what one address may do.
 type addresses struct {
-	most int // connections; 0: any number
+	most    int // connections; 0: any number
+	proxies []netip.Prefix
 
 	mu  sync.Mutex
 	all map[netip.Prefix]*address
@@ -67,8 +68,11 @@ type address struct {
 }
 
 // bounded reports whether bounds go for a: not on this machine, where proxies
-// and tests are.
-func bounded(a netip.Addr) bool { return a.IsValid() && !a.IsLoopback() }
+// and tests are, nor for a proxy that does not say who is behind it, like a
+// cache that asks for all who read.
+func (l *addresses) bounded(a netip.Addr) bool {
+	return a.IsValid() && !a.IsLoopback() && !isIn(a, l.proxies)
+}
 
 func (l *addresses) get(a netip.Addr, now time.Time) *address {
 	p := network(a)
@@ -83,7 +87,7 @@ func (l *addresses) get(a netip.Addr, now time.Time) *address {
 
 // enter counts a connection in, if a may have another.
 func (l *addresses) enter(a netip.Addr, now time.Time) bool {
-	if !bounded(a) {
+	if !l.bounded(a) {
 		return true
 	}
 	l.mu.Lock()
@@ -98,7 +102,7 @@ func (l *addresses) enter(a netip.Addr, now time.Time) bool {
 
 // leave counts a connection out.
 func (l *addresses) leave(a netip.Addr, now time.Time) {
-	if !bounded(a) {
+	if !l.bounded(a) {
 		return
 	}
 	l.mu.Lock()
@@ -108,7 +112,7 @@ func (l *addresses) leave(a netip.Addr, now time.Time) {
 
 // newRoom returns 0 if a may begin a room now, or after how long it may.
 func (l *addresses) newRoom(a netip.Addr, now time.Time) time.Duration {
-	if !bounded(a) {
+	if !l.bounded(a) {
 		return 0
 	}
 	l.mu.Lock()

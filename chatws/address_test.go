@@ -3,6 +3,7 @@ package chatws
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"testing"
 	"time"
@@ -105,6 +106,31 @@ func TestNewRoomsOfAnAddress(t *testing.T) {
 	c = s.connectFrom(t, "live/r99/chat", "192.0.2.2")
 	c.send(`{"type":"join"}`)
 	c.next("welcome")
+}
+
+// TestACacheIsNobodysAddress: an edge that asks for all who read through it
+// may begin any number of rooms.
+func TestACacheIsNobodysAddress(t *testing.T) {
+	s := newStage(t, func(c *Config) { c.Proxies, c.AddressConnections = "192.0.2.10", 1 })
+	ask := func(from string, room int) int {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest("GET", fmt.Sprintf("/live/r%d/chat/index.json", room), nil)
+		r.RemoteAddr = from + ":1234"
+		s.ServeHTTP(w, r)
+		return w.Code
+	}
+	for i := range 2 * newRooms {
+		if code := ask("192.0.2.10", i); code != http.StatusOK {
+			t.Errorf("%d for room %d", code, i)
+		}
+	}
+	n := 0
+	for ask("192.0.2.11", 1000+n) == http.StatusOK && n < 5*newRooms {
+		n++
+	}
+	if n < newRooms || n == 5*newRooms {
+		t.Errorf("an edge that is not known may begin %d rooms", n)
+	}
 }
 
 func TestAddressesAreForgotten(t *testing.T) {

@@ -92,6 +92,13 @@ func (l *eventLog) find(id string) *entry {
 	return nil
 }
 
+// forgot reports whether what was at a position, if anything was, is in memory
+// no more.
+func (l *eventLog) forgot(p Position) bool {
+	list := l.list()
+	return len(list) > 0 && p.before(list[0].Position)
+}
+
 // has reports whether something of a user's is there.
 func (l *eventLog) has(user string) bool {
 	for _, e := range l.list() {

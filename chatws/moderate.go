@@ -82,7 +82,9 @@ func (s *Server) audit(room string, by actor, act, target, detail string) {
 func (r *room) delete(c *Delete, by actor, now time.Time) error {
 	switch {
 	case c.Message != "" && c.User == "":
-		if r.log.remove(func(e *entry) bool { return e.id == c.Message }) == 0 && c.Message != r.pinnedID {
+		// What only the store and members' screens have can be deleted as well.
+		p, ok := positionOf(c.Message)
+		if r.log.remove(func(e *entry) bool { return e.id == c.Message }) == 0 && c.Message != r.pinnedID && !(ok && r.log.forgot(p)) {
 			return refuse(CodeNotFound, "there is no such message, or not any more")
 		}
 		r.server.store.DeleteMessage(r.name, c.Message)
@@ -255,7 +257,7 @@ func (r *room) sanctionsOf(kind SanctionKind, c Sanctioning, by actor) ([]Sancti
 	x.Name = u.Name
 	list := []Sanction{x}
 	if c.Address {
-		for _, p := range u.networks() {
+		for _, p := range u.networks(&r.server.addresses) {
 			also := x
 			also.User, also.Network = "", p
 			list = append(list, also)
@@ -301,13 +303,13 @@ func roleOf(u User) auth.Role {
 	return u.Role
 }
 
-// networks are where a user is connected from. This machine's own address,
-// where proxies are, is none.
-func (u *user) networks() []netip.Prefix {
+// networks are where a user is connected from. An address that is not
+// bounded is nobody's own.
+func (u *user) networks(addresses *addresses) []netip.Prefix {
 	var all []netip.Prefix
 	seen := map[netip.Prefix]bool{}
 	for _, m := range u.members {
-		if p := network(m.address); bounded(m.address) && !seen[p] {
+		if p := network(m.address); addresses.bounded(m.address) && !seen[p] {
 			seen[p] = true
 			all = append(all, p)
 		}

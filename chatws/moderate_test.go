@@ -147,6 +147,28 @@ func TestPin(t *testing.T) {
 	}
 }
 
+// TestWhatIsInMemoryNoMoreCanBeDeleted from what is kept, and from screens.
+func TestWhatIsInMemoryNoMoreCanBeDeleted(t *testing.T) {
+	store := newKeepingStore()
+	s := newStageWith(t, store, func(c *Config) { c.Log = 2 })
+	mod := s.as(t, "live/x", "moderator:m")
+	a := s.as(t, "live/x", "member:a")
+	ids := say(a, "1", "2", "3")
+	mod.ok(`{"type":"delete","id":"d","message":"` + ids[0] + `"}`)
+	if e := a.next("deleted"); e.Message != ids[0] {
+		t.Errorf("%s", e.raw)
+	}
+	if left, err := store.History(t.Context(), "live/x", 10); err != nil || len(left) != 3 || left[0].ID != ids[1] {
+		t.Errorf("%d %v", len(left), err)
+	}
+	future := Position{s.epoch, 100}.id()
+	for _, none := range []string{future, "0" + ids[0], ids[0] + "-1", "-1-1", "zzzzzzzzzzzzzzzzzz-1", "1", "-"} {
+		if e := mod.do(`{"type":"delete","id":"n","message":"` + none + `"}`); e.Code != "not_found" {
+			t.Errorf("%s: %s", none, e.raw)
+		}
+	}
+}
+
 // TestADeletedMessageIsNotLeftInItsPin: who comes back, and who reads what is
 // kept, finds nothing of it.
 func TestADeletedMessageIsNotLeftInItsPin(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -179,8 +180,20 @@ func (r *room) emit(b []byte, now time.Time) {
 }
 
 // newID names what is published next.
-func (r *room) newID() string {
-	return strconv.FormatInt(r.server.epoch, 36) + "-" + strconv.FormatUint(r.offset+1, 36)
+func (r *room) newID() string { return Position{r.server.epoch, r.offset + 1}.id() }
+
+// id names what is published at p.
+func (p Position) id() string {
+	return strconv.FormatInt(p.Epoch, 36) + "-" + strconv.FormatUint(p.Offset, 36)
+}
+
+// positionOf returns where what has this id was published.
+func positionOf(id string) (p Position, ok bool) {
+	epoch, offset, _ := strings.Cut(id, "-")
+	var err, err2 error
+	p.Epoch, err = strconv.ParseInt(epoch, 36, 64)
+	p.Offset, err2 = strconv.ParseUint(offset, 36, 64)
+	return p, err == nil && err2 == nil && p.id() == id
 }
 
 // locked calls f under the room's lock. The error is f's, or errRemoved: nothing

@@ -82,6 +82,7 @@ func New(ctx context.Context, c Config, a auth.Authorizer, streams Streams, stor
 	if s.proxies, err = c.proxies(); err != nil {
 		return nil, err
 	}
+	s.addresses.proxies = s.proxies
 	s.hook = newHook(c.Hook)
 	if c.Filter != "" {
 		s.filterFile.path = c.Filter
