@@ -28,6 +28,15 @@ func DefaultConfig() Config {
 	return Config{Keep: 30 * 24 * time.Hour, MaxPerRoom: 200_000, AuditKeep: 365 * 24 * time.Hour, MemoryMiB: 64}
 }
 
+// Check refuses what cannot be opened, whatever there is.
+func (c Config) Check() error {
+	if c.DB == "" {
+		return nil
+	}
+	_, err := parsePostgres(c.DB)
+	return err
+}
+
 // tuning is what tests change.
 type tuning struct {
 	// pace is between two batches, so it is how long a change may wait.

@@ -81,6 +81,9 @@ func (c *config) validate() error {
 	if err := c.Chat.Check(); err != nil {
 		return err
 	}
+	if err := c.Store.Check(); err != nil {
+		return err
+	}
 	for flag, addr := range map[string]string{"rtmps": c.RTMP.ListenTLS, "https": c.HTTP.ListenTLS} {
 		if addr == "" {
 			continue

@@ -137,3 +137,19 @@ func runProcess(t *testing.T, bin string, sig syscall.Signal) {
 		t.Errorf("it took %v to end", d)
 	}
 }
+
+// TestEndsWhileItWaits: who starts it by mistake need not wait for a database
+// that is not there.
+func TestEndsWhileItWaits(t *testing.T) {
+	t.Parallel()
+	p := runMiju(t, "--rtmp=", "--srt=", "--http=127.0.0.1:0", "--admin=", "--db=postgres://miju:geheim@127.0.0.1:1/miju")
+	waitFor(t, "it to wait", func() bool { return p.output.count("waiting for the chat database") == 1 })
+	begun := time.Now()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	p.wait(t)
+	if d := time.Since(begun); d > 10*time.Second || strings.Contains(p.output.String(), "geheim") {
+		t.Errorf("it ended after %v: %s", d, p.output.String())
+	}
+}

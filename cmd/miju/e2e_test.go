@@ -68,7 +68,7 @@ func startWith(t testing.TB, doors auth.Authorizer, change ...func(*config)) *te
 		t.Fatal(err)
 	}
 	book := &logBook{}
-	s, err := listen(c, doors, slog.New(slog.NewTextHandler(book, nil)))
+	s, err := listen(t.Context(), c, doors, slog.New(slog.NewTextHandler(book, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,7 +51,7 @@ wins over the environment, the environment over the file.`,
 			if err != nil {
 				return err
 			}
-			s, err := listen(c, auth.Open{}, log)
+			s, err := listen(ctx, c, auth.Open{}, log)
 			if err != nil {
 				return err
 			}

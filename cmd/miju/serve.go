@@ -60,8 +60,9 @@ type server struct {
 	files       []*file.Listener
 }
 
-// listen wires a server and opens its listeners, all or none.
-func listen(c config, authorizer auth.Authorizer, log *slog.Logger) (_ *server, err error) {
+// listen wires a server and opens its listeners, all or none. ctx may end it
+// early.
+func listen(ctx context.Context, c config, authorizer auth.Authorizer, log *slog.Logger) (_ *server, err error) {
 	s := &server{config: c, log: log}
 	defer func() {
 		if err != nil {
@@ -72,7 +73,7 @@ func listen(c config, authorizer auth.Authorizer, log *slog.Logger) (_ *server, 
 		s.chat.StreamChanged(k)
 		s.origin.StreamChanged(k)
 	})
-	starting, cancel := context.WithTimeout(context.Background(), storeStart)
+	starting, cancel := context.WithTimeout(ctx, storeStart)
 	defer cancel()
 	var store chatws.Store
 	if store, s.kept, err = openStore(starting, c, log); err != nil {

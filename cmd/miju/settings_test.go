@@ -101,6 +101,8 @@ func TestCheck(t *testing.T) {
 		{"flag over environment", []string{"--probe", "1s"}, "", []string{"MIJU_PROBE=2h"}, ""},
 		{"environment over file", nil, "probe: 2h\n", []string{"MIJU_PROBE=2s"}, ""},
 		{"log level", []string{"--log-level", "loud"}, "", nil, `--log-level is "loud"`},
+		{"no database", []string{"--db", "mysql://miju:geheim@db/miju"}, "", nil, "--db must be like postgres://"},
+		{"a database's option", nil, "", []string{"MIJU_DB=postgres://miju@db/miju?sslmode=perhaps"}, "--db: "},
 		{"nothing to serve", []string{"--rtmp=", "--srt=", "--http="}, "", nil, "nothing to serve"},
 		{"file that is missing", []string{"--file", "live/a=/nowhere.flv"}, "", nil, "/nowhere.flv"},
 		{"file with a bad key", []string{"--file", "a=/nowhere.flv"}, "", nil, "invalid stream key"},
