@@ -89,6 +89,40 @@ test("it comes back to where it was, with no event twice", async () => {
   expect(s.resets).toBe(1);
 });
 
+test("it misses nothing over a start of the server, though offsets begin anew", async () => {
+  const s = inside();
+  for (let i = 1; i <= 5; i++) FakeSocket.last.say(message(i));
+  FakeSocket.last.fail();
+  await pass(1000);
+  const before = message(6);
+  const [n1, n2] = [message(1, { id: "n1", text: "u1" }), message(2, { id: "n2", text: "u2" })];
+  const again = welcome({ epoch: 200, offset: 2, replay: 3, resumed: true });
+  FakeSocket.last.open().say(again, before, n1).fail(); // in the middle of it
+  await pass(2000);
+  FakeSocket.last.open();
+  expect(FakeSocket.last.of("join")[0]?.resume).toEqual({ epoch: 100, offset: 5 });
+  FakeSocket.last.say(again, before, n1, n2, message(3, { id: "n3", text: "u3" }));
+  expect(s.texts()).toEqual(["t1", "t2", "t3", "t4", "t5", "t6", "u1", "u2", "u3"]);
+  FakeSocket.last.fail();
+  await pass(10_000);
+  FakeSocket.last.open();
+  expect(FakeSocket.last.of("join")[0]?.resume).toEqual({ epoch: 200, offset: 3 });
+});
+
+test("a message that a server lost and its sender said again is there once", async () => {
+  const s = inside();
+  const said = { clientId: "c-1", text: "hello" };
+  FakeSocket.last.say(message(1, said), message(2, { clientId: "c-2" })).fail();
+  await pass(1000);
+  FakeSocket.last.open().say(welcome({ epoch: 200, offset: 1, replay: 1, resumed: true }));
+  FakeSocket.last.say(message(1, { ...said, id: "n1" }));
+  FakeSocket.last.say(message(2, { clientId: "c-2", from: { id: "~c", name: "Cid" }, id: "n2" })); // another's
+  FakeSocket.last.say(message(3, { ...said, id: "n3", at: 9_000_000 })); // long after
+  expect(
+    s.events.flatMap((e) => (e.type === "message" ? [e.id] : e.type === "deleted" ? [`-${e.message}`] : [])),
+  ).toEqual(["m1", "m2", "-m1", "n1", "n2", "n3"]);
+});
+
 test("a gap begins the messages anew", async () => {
   const s = inside();
   FakeSocket.last.say(message(9)).fail();

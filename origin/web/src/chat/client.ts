@@ -9,6 +9,7 @@ import { ChatError, Outbox } from "./outbox";
 import type { Ack, Command, Event, Index, Join, Position, Sanctions, State, Welcome } from "./protocol";
 import { Chunks, Events, type Reader } from "./readers";
 import { learn, type Room, roomOf } from "./room";
+import { Shown } from "./shown";
 import { comesBack, Socket } from "./socket";
 import { type Moment, type Playback, Timeline } from "./timeline";
 
@@ -82,6 +83,7 @@ export class Chat {
   readonly #outbox: Outbox;
   readonly #timeline = new Timeline();
   readonly #held: Held;
+  readonly #shown = new Shown();
   readonly #pending = new Map<string, { resolve(e: Ack | Sanctions): void; reject(e: ChatError): void }>();
 
   #link: Link = "connecting";
@@ -336,6 +338,7 @@ export class Chat {
 
   #reset(): void {
     this.#held.drop(() => true);
+    this.#shown.clear();
     this.#options.on.reset?.();
   }
 
@@ -393,7 +396,9 @@ export class Chat {
   #isNew(offset: number): boolean {
     const r = this.#replay;
     if (r) r.left--;
-    if (r && !r.resumed) return true; // the newest messages, maybe of other epochs
+    // The newest messages, or those missed over a start of the server: their
+    // offsets are of several epochs.
+    if (r && (!r.resumed || r.end.epoch !== this.#position?.epoch)) return true;
     if (this.#position && offset <= this.#position.offset) return false;
     if (this.#position) this.#position.offset = offset;
     return true;
@@ -418,6 +423,11 @@ export class Chat {
 
   /** Shows an event, now or when the player is there. */
   #tell(e: Event, replayed: boolean): void {
+    const shown = this.#shown.add(e);
+    if (shown === "known") return;
+    if (typeof shown === "object" && e.type === "message") {
+      this.#tell({ type: "deleted", offset: e.offset, at: e.at, message: shown.instead }, replayed);
+    }
     if (this.room) learn(this.room, e);
     if (e.type === "live") this.#timeline.add(e.mapping);
     if (e.type === "mapping") this.#timeline.add(e);
