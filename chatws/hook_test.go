@@ -59,7 +59,7 @@ func TestHook(t *testing.T) {
 			d := &decider{}
 			h := httptest.NewServer(d)
 			defer h.Close()
-			s := newStage(t, proxied, func(c *Config) { c.Hook = HookConfig{URL: h.URL, Timeout: 200 * time.Millisecond, Fail: fail} })
+			s := newStage(t, proxied, func(c *Config) { c.Hook = HookConfig{URL: h.URL, Timeout: 2 * time.Second, Fail: fail} })
 			c := s.connectFrom(t, "live/x/chat", "192.0.2.1")
 			c.send(`{"type":"join","token":"member:a"}`)
 			c.next("welcome")
