@@ -131,14 +131,11 @@ func (h *hook) ask(ctx context.Context, q question) (verdict, error) {
 	return v, nil
 }
 
-// decide asks the hook whether m may say text, and returns what is said. It
+// decide asks the hook, which there is, whether m may say text, and returns what is said. It
 // waits; nothing else of m's is obeyed meanwhile, so that its messages keep
 // their order.
 func (m *member) decide(text string) (string, error) {
 	s := m.server
-	if s.hook == nil {
-		return text, nil
-	}
 	q := question{Room: m.key.String(), User: m.identity, Role: m.role, Text: text}
 	if m.address.IsValid() {
 		q.Address = m.address.String()
@@ -147,6 +144,8 @@ func (m *member) decide(text string) (string, error) {
 	defer cancel()
 	v, err := s.hook.ask(ctx, q)
 	switch {
+	case err != nil && m.out.isClosing():
+		return "", nil // nobody waits for the answer
 	case err != nil && s.config.Hook.Fail == "open":
 		s.hookFailed(err)
 		return text, nil

@@ -133,3 +133,40 @@ func TestHookSettings(t *testing.T) {
 		}
 	}
 }
+
+// TestWhoIsMutedWhileTheHookThinks, or banned, is not heard.
+func TestWhoIsMutedWhileTheHookThinks(t *testing.T) {
+	asked, think := make(chan bool, 10), make(chan bool)
+	h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body) // or nobody looks whether the peer is gone
+		asked <- true
+		select {
+		case <-think:
+		case <-r.Context().Done():
+		}
+		w.Write([]byte(`{"allow":true}`))
+	}))
+	defer h.Close()
+	s := newStage(t, func(c *Config) { c.Hook = HookConfig{URL: h.URL, Timeout: 20 * time.Second, Fail: "open"} })
+	host := s.as(t, "live/x", "host:h")
+	for _, kind := range []string{"mute", "ban"} {
+		c := s.as(t, "live/x", "member:"+kind+"d")
+		c.send(`{"type":"say","id":"1","text":"let me finish"}`)
+		<-asked
+		host.ok(fmt.Sprintf(`{"type":%q,"id":%q,"user":%q}`, kind, kind, kind+"d"))
+		if kind == "ban" {
+			if code := c.closeCode(); code != CloseBanned {
+				t.Errorf("closed with %d", code)
+			}
+			continue
+		}
+		think <- true
+		if e := c.until(func(e event) bool { return e.ID == "1" }); e.Code != "muted" {
+			t.Errorf("%s", e.raw)
+		}
+	}
+	waitUntil(t, func() bool { return s.Stats().Connections == 2 })
+	if st := s.Stats(); st.Messages != 0 || st.HookFailures != 0 {
+		t.Errorf("%+v", st)
+	}
+}

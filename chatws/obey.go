@@ -235,8 +235,13 @@ func (m *member) say(r *room, c *Say, id string, now time.Time) error {
 	if m.server.filter.Load().refuses(text) && !m.role.Moderates() {
 		return refuse(CodeFiltered, "this is not said here")
 	}
-	if text, err = m.decide(text); err != nil {
-		return err
+	if m.server.hook != nil {
+		if text, err = m.decide(text); err != nil || m.out.isClosing() { // banned meanwhile, maybe
+			return err
+		}
+		if err := m.refuseMuted(); err != nil {
+			return err
+		}
 	}
 	return r.say(m, text, c.MediaTime, id, now)
 }

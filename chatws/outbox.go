@@ -268,10 +268,11 @@ func (o *outbox) isClosing() bool {
 // write writes what waits until nothing does.
 func (o *outbox) write() {
 	defer o.running.Done()
-	gather := make([]byte, 0, writeAtOnce)
+	w := tryWriters.Get().(*tryWriter)
+	defer tryWriters.Put(w)
 	for {
 		o.mu.Lock()
-		b := o.take(gather)
+		b := o.take(w.gather)
 		if o.inFlight = len(b); len(b) == 0 {
 			o.writing = false
 			last := o.readDone

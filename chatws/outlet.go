@@ -161,6 +161,11 @@ func (o *outlet) remove(m *member) {
 	s.members.Store(&list)
 	m.shard = nil
 	o.members--
+	if len(list) == 0 && len(o.shards) > 1 {
+		is := func(other *shard) bool { return other == s }
+		o.shards = slices.DeleteFunc(slices.Clone(o.shards), is) // a pump may be going through it
+		o.roomy = slices.DeleteFunc(o.roomy, is)
+	}
 }
 
 // each calls f for every member.

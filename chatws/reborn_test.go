@@ -100,3 +100,54 @@ func TestAnOldPinIsTakenDown(t *testing.T) {
 		}
 	}
 }
+
+// TestAnIDThatIsUsedAgainLater is in the store twice. A server that begins with
+// that forgets it in time, and goes on.
+func TestAnIDThatIsUsedAgainLater(t *testing.T) {
+	store := newKeepingStore()
+	for range 2 { // and once more by another server
+		inside(t, store, nil, func(t *testing.T, b *bubble) {
+			c := b.join("live/x", `"token":"member:ann"`)
+			for round := range 3 {
+				c.take()
+				c.send(`{"type":"say","id":"1","text":"hi"}`)
+				for _, e := range c.take() {
+					if e.Type == "ack" && e.Duplicate != (round == 0 && b.epoch != 1000) {
+						t.Errorf("%d: %s", round, e.raw)
+					}
+				}
+				pass(sentKept + 2*time.Second)
+			}
+		})
+		store.restart()
+	}
+}
+
+// TestAThousandWhoLeftCostNothing: who writes to a room need not look for them.
+func TestAThousandWhoLeftCostNothing(t *testing.T) {
+	inside(t, nil, nil, func(t *testing.T, b *bubble) {
+		var o outlet
+		o.init(&b.pumps, 0, func() []*shard { return o.release() })
+		var all []*member
+		for range 1000 {
+			m := newMember(b.Server, nil, mustKey(t, "live/x"))
+			o.add(m)
+			all = append(all, m)
+		}
+		for _, m := range all[:990] {
+			o.remove(m)
+		}
+		if len(o.shards) != 1 || len(o.roomy) != 1 || o.members != 10 {
+			t.Errorf("%d shards, %d not full, %d members", len(o.shards), len(o.roomy), o.members)
+		}
+		for _, m := range all[990:] {
+			o.remove(m)
+		}
+		o.add(all[0])
+		n := 0
+		o.each(func(*member) { n++ })
+		if n != 1 || len(o.shards) != 1 {
+			t.Errorf("%d members in %d shards", n, len(o.shards))
+		}
+	})
+}

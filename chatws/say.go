@@ -6,6 +6,10 @@ import (
 	"github.com/miju-live/miju/auth"
 )
 
+// maxSlowed bounds the users that slow mode remembers in a room: nobody keeps
+// guests from coming as somebody else.
+const maxSlowed = 20000
+
 // say has everybody get what m says, unless it said so before.
 func (r *room) say(m *member, text string, shown *int64, id string, now time.Time) error {
 	r.mu.Lock()
@@ -87,6 +91,12 @@ func (r *room) maySay(m *member, text string, now time.Time) error {
 	if slow > 0 {
 		if r.slowed == nil {
 			r.slowed = map[string]time.Time{}
+		}
+		for id := range r.slowed {
+			if len(r.slowed) < maxSlowed {
+				break
+			}
+			delete(r.slowed, id)
 		}
 		r.slowed[m.identity.ID] = now
 	}

@@ -13,6 +13,9 @@ const (
 	// sentKept is how long a message is remembered: who repeats one later says
 	// it again.
 	sentKept = 10 * time.Minute
+	// maxWaiters is how many repetitions of a message are answered when it is
+	// kept.
+	maxWaiters = 64
 )
 
 // sentKey is how a sender names a message.
@@ -51,7 +54,11 @@ func (l *sentLog) add(k sentKey, m *sentMessage, now time.Time) {
 		l.byKey = map[sentKey]*sentMessage{}
 	}
 	m.at = now
+	_, known := l.byKey[k]
 	l.byKey[k] = m
+	if known { // the store has an ID twice that was used again when it was forgotten
+		return
+	}
 	l.order = append(l.order, k)
 	if len(l.order) > maxSent {
 		l.dropFirst()
@@ -90,7 +97,9 @@ func (m *sentMessage) finish(err error) {
 func (m *sentMessage) tell(w waiter, with bool) {
 	m.mu.Lock()
 	if !m.done {
-		m.waiters = append(m.waiters, w)
+		if len(m.waiters) < maxWaiters {
+			m.waiters = append(m.waiters, w)
+		}
 		m.mu.Unlock()
 		return
 	}
