@@ -83,7 +83,7 @@ func talk(s *Store) error {
 		})
 		if i%10 == 0 {
 			s.DeleteMessage("live/x", fmt.Sprint("m", i-5), nil)
-			s.Audit(AuditEntry{Room: "live/x", Act: "delete", Target: fmt.Sprint("m", i-5)}, nil)
+			s.Audit(AuditEntry{Room: "live/x", Act: "delete", Target: fmt.Sprint("m", i-5), Detail: fmt.Sprint("process ", os.Getpid())}, nil)
 		}
 	}
 }
@@ -149,7 +149,7 @@ func checkKilled(t *testing.T, c Config, epochs, acknowledged int) {
 		t.Fatalf("%d, %v", len(log), err)
 	}
 	for i := 1; i < len(log); i++ {
-		if log[i].Target == log[i-1].Target {
+		if log[i].Target == log[i-1].Target && log[i].Detail == log[i-1].Detail {
 			t.Errorf("%s was deleted twice", log[i].Target)
 		}
 	}
