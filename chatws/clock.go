@@ -40,7 +40,8 @@ func (r *room) look(now time.Time) *int64 {
 	c, live := r.server.streams.Live(r.key)
 	was := r.clock.Broadcast
 	if was != 0 && (!live || c.Broadcast != was) {
-		r.publish(&Ended{Broadcast: was}, nil, fact{exportOnly: true}, now) // as the last of its broadcast
+		end := r.clock.Media.Milliseconds()
+		r.publish(&Ended{Broadcast: was}, &end, fact{exportOnly: true}, now) // as the last of its broadcast
 		r.clock = Clock{}
 	}
 	if !live {

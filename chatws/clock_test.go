@@ -2,6 +2,7 @@ package chatws
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 )
@@ -41,6 +42,36 @@ func TestMediaTimeIsWhatTheSenderSaw(t *testing.T) {
 	s.streams.put(k, Clock{})
 	a.send(`{"type":"say","text":"x","mediaTime":3000}`)
 	if e := a.next("message"); e.MediaTime != nil {
+		t.Errorf("%s", e.raw)
+	}
+}
+
+// TestNumberedEventsHaveMediaTime: what a host does has its place beside the
+// pictures, too.
+func TestNumberedEventsHaveMediaTime(t *testing.T) {
+	s := newStage(t)
+	k := "live/x"
+	s.streams.put(k, Clock{Broadcast: 5, Media: 60 * time.Second, Anchor: testAnchor})
+	host := s.as(t, k, "host:h")
+	host.send(`{"type":"say","text":"x"}`)
+	id := host.next("message").ID
+	for _, c := range []struct{ command, event string }{
+		{`{"type":"pin","message":"` + id + `"}`, "pinned"},
+		{`{"type":"unpin","message":"` + id + `"}`, "pinned"},
+		{`{"type":"set","slow":1000}`, "settings"},
+		{`{"type":"announce","text":"y"}`, "announcement"},
+		{`{"type":"delete","message":"` + id + `"}`, "deleted"},
+		{`{"type":"delete","user":"h"}`, "deleted"},
+		{`{"type":"clear"}`, "cleared"},
+	} {
+		host.send(c.command)
+		if e := host.next(c.event); !strings.Contains(e.raw, `,"mediaTime":60000`) {
+			t.Errorf("%s: %s", c.command, e.raw)
+		}
+	}
+	s.streams.put(k, Clock{})
+	s.StreamChanged(mustKey(t, k))
+	if e := host.next("ended"); e.MediaTime == nil || *e.MediaTime != 60000 {
 		t.Errorf("%s", e.raw)
 	}
 }

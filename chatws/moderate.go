@@ -88,7 +88,7 @@ func (r *room) delete(c *Delete, by actor, now time.Time) error {
 			return refuse(CodeNotFound, "there is no such message, or not any more")
 		}
 		r.server.store.DeleteMessage(r.name, c.Message)
-		r.publish(&Deleted{Message: c.Message}, nil, fact{}, now)
+		r.publish(&Deleted{Message: c.Message}, r.look(now), fact{}, now)
 		r.audit(by, "delete", c.Message, "")
 		if c.Message == r.pinnedID {
 			return r.unpin(by, now)
@@ -105,7 +105,7 @@ func (r *room) delete(c *Delete, by actor, now time.Time) error {
 func (r *room) purge(user string, by actor, now time.Time) {
 	r.log.remove(func(e *entry) bool { return e.user == user })
 	r.server.store.DeleteBy(r.name, user)
-	r.publish(&Deleted{User: user}, nil, fact{}, now)
+	r.publish(&Deleted{User: user}, r.look(now), fact{}, now)
 	r.audit(by, "purge", user, "")
 	if writerOf(r.pinned) == user {
 		r.unpin(by, now) // there is something to unpin
@@ -146,7 +146,7 @@ func (r *room) set(c *Set, by actor, now time.Time) error {
 	}
 	r.settings = s
 	r.keepSettings()
-	r.publish(&SettingsChanged{Settings: s}, nil, fact{}, now)
+	r.publish(&SettingsChanged{Settings: s}, r.look(now), fact{}, now)
 	r.audit(by, "set", "", fmt.Sprintf("slow=%v membersOnly=%v links=%v", time.Duration(s.Slow)*time.Millisecond, s.MembersOnly, s.Links))
 	return nil
 }
@@ -159,7 +159,7 @@ func (r *room) pin(id string, by actor, now time.Time) error {
 	r.pinned, r.pinnedID = e.json, id
 	r.keepSettings()
 	// It goes with what it shows, when that is deleted.
-	r.publish(&Pinned{Message: r.pinned}, nil, fact{id: id, user: e.user}, now)
+	r.publish(&Pinned{Message: r.pinned}, r.look(now), fact{id: id, user: e.user}, now)
 	r.audit(by, "pin", id, "")
 	return nil
 }
@@ -171,7 +171,7 @@ func (r *room) unpin(by actor, now time.Time) error {
 	id := r.pinnedID
 	r.pinned, r.pinnedID = nil, ""
 	r.keepSettings()
-	r.publish(&Pinned{}, nil, fact{}, now)
+	r.publish(&Pinned{}, r.look(now), fact{}, now)
 	r.audit(by, "unpin", id, "")
 	return nil
 }
@@ -179,7 +179,7 @@ func (r *room) unpin(by actor, now time.Time) error {
 func (r *room) clear(by actor, now time.Time) error {
 	r.log.remove(func(*entry) bool { return true })
 	r.server.store.Clear(r.name)
-	r.publish(&Cleared{}, nil, fact{}, now)
+	r.publish(&Cleared{}, r.look(now), fact{}, now)
 	r.audit(by, "clear", "", "")
 	if r.pinned != nil {
 		return r.unpin(by, now)

@@ -38,7 +38,7 @@ func TestPortTaken(t *testing.T) {
 				defer l.Close()
 				port = fmt.Sprint(l.LocalAddr().(*net.UDPAddr).Port)
 			}
-			args := []string{"--rtmp=127.0.0.1:0", "--srt=127.0.0.1:0", "--http=127.0.0.1:0", "--admin=127.0.0.1:0", "--" + c.flag + "=127.0.0.1:" + port}
+			args := []string{"--rtmp=127.0.0.1:0", "--srt=127.0.0.1:0", "--http=127.0.0.1:0", "--admin=127.0.0.1:0", "--data-dir=" + t.TempDir(), "--" + c.flag + "=127.0.0.1:" + port}
 			_, err := run(t, nil, args...)
 			if err == nil || !strings.Contains(err.Error(), "port "+port+" for "+c.what+" is taken") || !strings.Contains(err.Error(), "--"+c.flag) {
 				t.Error(err)

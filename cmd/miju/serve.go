@@ -58,6 +58,7 @@ type server struct {
 	admin       net.Listener
 	secure      *tls.Config // of https
 	files       []*file.Listener
+	data        *os.File // holds the lock of the data directory
 }
 
 // listen wires a server and opens its listeners, all or none. ctx may end it
@@ -73,6 +74,11 @@ func listen(ctx context.Context, c config, authorizer auth.Authorizer, log *slog
 		s.chat.StreamChanged(k)
 		s.origin.StreamChanged(k)
 	})
+	if c.Data.Dir != "" {
+		if s.data, err = lockData(c.Data.Dir); err != nil {
+			return nil, err
+		}
+	}
 	starting, cancel := context.WithTimeout(ctx, storeStart)
 	defer cancel()
 	var store chatws.Store
@@ -174,7 +180,7 @@ func (s *server) close() {
 			l.Close()
 		}
 	}
-	s.closeStore()
+	s.closeData()
 }
 
 // serve runs until ctx ends or a listener breaks, and returns when everything
@@ -232,7 +238,7 @@ func (s *server) serve(ctx context.Context) error {
 	ending.Wait()
 	stopViewers()
 	others.Wait()
-	s.closeStore()
+	s.closeData()
 	s.log.Info("ended")
 	return err
 }
