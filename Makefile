@@ -16,7 +16,7 @@ test: tools web lint cross
 	cd $(WEB) && npm test
 	$(GO) test -race $$($(GO) list ./... | grep -v -e /cmd/miju -e /ingest/srt)
 	$(GO) test -race ./ingest/srt/... # alone: the kernel drops packets that a busy machine does not take in time
-	$(GO) test -race -parallel 4 -timeout 12m ./cmd/miju # with the machine to itself: browsers play in it
+	$(GO) test -race -parallel 6 -timeout 12m ./cmd/miju # with the machine to itself: browsers play in it
 
 build: web
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/miju ./cmd/miju

@@ -108,6 +108,7 @@ func (p playback) problem(engine string) string {
 // TestWatchPageOutlivesItsEncoder cuts the encoder off in the middle: pages that
 // play go on by themselves once it is back.
 func TestWatchPageOutlivesItsEncoder(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	for _, engine := range []string{"hls", "flv"} {
 		t.Run(engine, func(t *testing.T) {
@@ -142,6 +143,7 @@ func TestWatchPageOutlivesItsEncoder(t *testing.T) {
 
 // TestWatchPageChats has two tabs talk, with the operator joining in.
 func TestWatchPageChats(t *testing.T) {
+	t.Parallel()
 	s := start(t, func(c *config) { c.Files.Demo = true })
 	s.waitLive(t, "demo")
 	begun := time.Now()

@@ -26,6 +26,7 @@ const mainEnv = "TEST_RUNS_MIJU"
 func runMiju(t testing.TB, args ...string) *program {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], args...)
+	cmd.Dir = t.TempDir() // where its data is, unless args say otherwise
 	cmd.Env = append(os.Environ(), mainEnv+"=1")
 	return spawnCommand(t, cmd)
 }

@@ -49,6 +49,7 @@ func TestPortTaken(t *testing.T) {
 
 // TestFileAndDemo plays a file and the demo as streams.
 func TestFileAndDemo(t *testing.T) {
+	t.Parallel()
 	s := start(t, func(c *config) {
 		c.Files.Demo = true
 		c.Files.File = "live/clip=" + clipPath("h264-bframes-aac.flv")

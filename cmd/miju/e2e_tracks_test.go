@@ -72,6 +72,7 @@ func (s *testServer) playWithoutSound(t *testing.T, name, engine string, sound [
 // TestPromisedPicturesComeLate: the viewers of an encoder that announces
 // pictures and begins with sound get the pictures when they come.
 func TestPromisedPicturesComeLate(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	for try := range 3 { // the promise lapses after ten seconds, which a busy machine may take for the viewers
 		if s.playLatePictures(t, fmt.Sprintf("late-%d", try)) {

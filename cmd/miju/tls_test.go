@@ -53,6 +53,7 @@ func certificateFiles(t *testing.T) (tlsConfig, *x509.CertPool) {
 }
 
 func TestRTMPS(t *testing.T) {
+	t.Parallel()
 	files, pool := certificateFiles(t)
 	s := start(t, func(c *config) { c.RTMP.ListenTLS, c.TLS = "127.0.0.1:0", files })
 	if at := "rtmps://" + s.rtmps.Addr().String() + "/live"; !strings.Contains(s.banner(), at) {

@@ -1,13 +1,18 @@
 package flv
 
 import (
+	"slices"
 	"time"
 
 	"github.com/miju-live/miju/remux/amf0"
 )
 
-// nameClock is the function of the script tag that AppendClock makes.
-const nameClock = "onClock"
+// nameCuePoint is the function of cue points, and clockName the name of the one
+// that AppendClock makes.
+const (
+	nameCuePoint = "onCuePoint"
+	clockName    = "miju.clock"
+)
 
 // Clock tells players where they are: many show timestamps less that of the
 // first frame that they got, and do not say which that was.
@@ -21,12 +26,25 @@ type Clock struct {
 }
 
 // AppendClock appends a whole script tag (E.4.4) with c, all in milliseconds:
-// onClock({broadcast, mediaTime, wallClock}). The timestamp of FLV wraps, its
-// mediaTime does not.
+// onCuePoint({name: "miju.clock", broadcast, mediaTime, wallClock}). Its timestamp
+// is 0 wherever it stands, or ffmpeg would take it for a stream of data.
 func AppendClock(dst []byte, c Clock) []byte {
-	return appendTag(dst, TypeScript, amf0.Append(nil, amf0.String(nameClock), amf0.ECMAArray{
+	return appendTag(dst, TypeScript, amf0.Append(nil, amf0.String(nameCuePoint), amf0.ECMAArray{
+		{Name: "name", Value: amf0.String(clockName)},
 		{Name: "broadcast", Value: amf0.Number(c.Broadcast)},
 		{Name: "mediaTime", Value: amf0.Number(milliseconds(c.Time))},
 		{Name: "wallClock", Value: amf0.Number(c.Wall.UnixMilli())},
-	}), c.Time)
+	}), 0)
+}
+
+// isClock reports whether the values of a cue point are those of a clock.
+func isClock(values []byte) bool {
+	v, err := amf0.NewDecoder(values).Next()
+	properties, ok := v.(amf0.ECMAArray)
+	if o, isObject := v.(amf0.Object); isObject {
+		properties, ok = amf0.ECMAArray(o), true
+	}
+	return err == nil && ok && slices.ContainsFunc(properties, func(p amf0.Property) bool {
+		return p.Name == "name" && p.Value == amf0.String(clockName)
+	})
 }

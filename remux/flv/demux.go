@@ -98,7 +98,7 @@ func (d *Demuxer) Tracks() (tracks []*media.Track, complete bool) {
 
 func (d *Demuxer) writeScript(timestamp time.Duration, body []byte) error {
 	name, frame, values, err := cutScript(body)
-	if err != nil || name == nameClearData || name == nameClock { // a clock of another stream's time
+	if err != nil || name == nameClearData || name == nameCuePoint && isClock(values) { // that of another stream's time
 		return err
 	}
 	if name == nameMetadata {

@@ -124,8 +124,8 @@ async function playFLV(video: HTMLVideoElement, url: string, over: (o: Over) => 
   // It shows timestamps less that of the first frame. The stream's clock comes
   // right before that frame.
   let first: Clock | undefined;
-  player.on(mpegts.Events.SCRIPTDATA_ARRIVED, (data: { onClock?: unknown }) => {
-    first ??= clockOf(data?.onClock);
+  player.on(mpegts.Events.SCRIPTDATA_ARRIVED, (data: { onCuePoint?: unknown }) => {
+    first ??= clockOf(data?.onCuePoint);
   });
   player.attachMediaElement(video);
   player.load();
@@ -169,10 +169,10 @@ interface Clock {
   mediaTime: number;
 }
 
-/** Reads a clock tag; undefined if it is none of ours. */
+/** Reads a cue point; undefined if it is none of ours. */
 export function clockOf(x: unknown): Clock | undefined {
-  const c = x as Partial<Clock> | null | undefined;
-  if (typeof c?.broadcast !== "number" || typeof c.mediaTime !== "number") return undefined;
+  const c = x as (Partial<Clock> & { name?: unknown }) | null | undefined;
+  if (c?.name !== "miju.clock" || typeof c.broadcast !== "number" || typeof c.mediaTime !== "number") return undefined;
   return { broadcast: c.broadcast, mediaTime: c.mediaTime };
 }
 
