@@ -69,7 +69,10 @@ test("both languages say everything", () => {
 });
 
 test("only a clock tag is a clock", () => {
-  expect(clockOf({ name: "miju.clock", broadcast: 7, mediaTime: 61_250, wallClock: 1 })).toEqual({ broadcast: 7, mediaTime: 61_250 });
+  expect(clockOf({ name: "miju.clock", broadcast: 7, mediaTime: 61_250, wallClock: 1 })).toEqual({
+    broadcast: 7,
+    mediaTime: 61_250,
+  });
   for (const x of [undefined, null, 1, "x", {}, { broadcast: 7 }, { broadcast: "7", mediaTime: 1 }]) {
     expect(clockOf(x)).toBeUndefined();
   }
