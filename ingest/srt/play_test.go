@@ -151,7 +151,7 @@ func TestPlayersGetEverything(t *testing.T) {
 			if c.program == "srt-live-transmit" && !bytes.Equal(got, whole) {
 				t.Errorf("%d bytes came, %d were sent, the same up to %d", len(got), len(whole), common(got, whole))
 			}
-			checkPictures(t, framesOf(t, got), want)
+			checkPictures(t, framesOf(t, got), want, int(did.Never)*payloadSize/188)
 			if end.Latency != 400*time.Millisecond || end.Dropped != 0 || end.Lost != 0 || end.Buffered != 0 {
 				t.Errorf("%+v", end)
 			}
@@ -172,12 +172,13 @@ func common(a, b []byte) int {
 }
 
 // checkPictures compares the data of the frames of each track, whose times a
-// player may have moved.
-func checkPictures(t *testing.T, got, want []media.Frame) {
+// player may have moved. At the end some may be missing: that the last datagrams
+// were lost shows only when something follows.
+func checkPictures(t *testing.T, got, want []media.Frame, missing int) {
 	t.Helper()
 	for _, kind := range []media.Kind{media.KindVideo, media.KindAudio} {
 		g, w := ofKind(got, kind), ofKind(want, kind)
-		if len(g) != len(w) {
+		if len(g) > len(w) || len(g) < len(w)-missing {
 			t.Errorf("%d frames of %v, want %d", len(g), kind, len(w))
 		}
 		for i := range min(len(g), len(w)) {
@@ -370,7 +371,7 @@ func TestStreamThatStandsStill(t *testing.T) {
 			if program == "srt-live-transmit" && !bytes.Equal(got, whole) {
 				t.Errorf("%d bytes came, %d were sent, the same up to %d", len(got), len(whole), common(got, whole))
 			}
-			checkPictures(t, framesOf(t, got), want)
+			checkPictures(t, framesOf(t, got), want, 0)
 		})
 	}
 }
