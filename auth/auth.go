@@ -4,6 +4,7 @@ package auth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/miju-live/miju/streamkey"
@@ -12,6 +13,17 @@ import (
 // ErrDenied is wrapped by every refusal of an Authorizer. Any other error of
 // Authorize means that the question could not be decided.
 var ErrDenied = errors.New("denied")
+
+// Refusals that peers are told apart, where the protocol can: both wrap
+// ErrDenied. The first is of a credential that is missing or no good, the second
+// of a good one that does not permit what is asked.
+var (
+	ErrUnauthenticated = fmt.Errorf("%w", ErrDenied)
+	ErrForbidden       = fmt.Errorf("%w", ErrDenied)
+)
+
+// ErrExpired ends what was permitted until a time that has come.
+var ErrExpired = fmt.Errorf("%w: the grant is over", ErrUnauthenticated)
 
 // Action is what somebody asks to do with a stream key.
 type Action uint8
@@ -48,6 +60,15 @@ type Request struct {
 	Key    streamkey.Key
 	// Token is the secret beside the key. It is never logged.
 	Token string
+	// Path is what a signed URL's signature is of, as the peer wrote it, like
+	// "/live/alice.flv"; empty is "/" and the key. Query is all that stood behind
+	// it, undecoded, for signatures too; it is never logged.
+	Path, Query string
+	// Continues says that this is one more request of a player that plays
+	// already, if it tells the truth: for a file that a playlist lists.
+	Continues bool
+	// Internal is set for what the server asks of itself, as to play a file.
+	Internal bool
 	// Name is the name that a chat member asks for; empty elsewhere.
 	Name string
 	// Protocol is "rtmp", "srt", "http-flv", "hls", "chat", …

@@ -1,0 +1,88 @@
+package auth
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Config is what an operator sets of the doors.
+type Config struct {
+	Publish       string        `flag:"publish-auth" group:"auth" help:"who may publish: none-from-loopback (a token, but none from this machine while no proxy is trusted), token, or open (everybody)"`
+	Play          string        `flag:"play-auth" group:"auth" help:"who may play: open (everybody) or token"`
+	Chat          string        `flag:"chat-auth" group:"auth" help:"who may join a chat: open (everybody, as a guest without a token) or token"`
+	EnforceExpiry bool          `flag:"enforce-expiry" group:"auth" help:"end publishers and viewers when their token expires; without it, it only lets nobody new in"`
+	JWKS          string        `flag:"jwks-url" group:"auth" help:"URL of a JSON Web Key Set whose keys sign tokens too (RS, PS, ES, EdDSA)"`
+	JWKSRefresh   time.Duration `flag:"jwks-refresh" group:"auth" help:"how often the key set is fetched anew; a token with an unknown key ID has it fetched at once" min:"10s" max:"24h"`
+	Issuer        string        `flag:"jwks-issuer" group:"auth" help:"take only tokens of this iss of the key set; empty takes all"`
+	Audience      string        `flag:"jwks-audience" group:"auth" help:"take only tokens for this aud of the key set; empty takes all"`
+	URLSign       string        `flag:"url-sign" group:"auth" help:"signed URLs to take, besides tokens: aliyun, tencent, nginx, or several with commas"`
+	SignPublish   string        `flag:"url-sign-publish" group:"auth" help:"file of the secrets of URLs signed to publish, one a line"`
+	SignPlay      string        `flag:"url-sign-play" group:"auth" help:"file of the secrets of URLs signed to play, one a line; none of --url-sign-publish"`
+	SignValidity  time.Duration `flag:"url-sign-validity" group:"auth" help:"how long after its timestamp an aliyun URL is good" min:"0s" max:"720h"`
+	SignNginx     string        `flag:"url-sign-nginx" group:"auth" help:"what nginx's secure_link_md5 is of, with {expires}, {uri}, {addr} and {secret}"`
+}
+
+// The values of Config.Publish, Play and Chat.
+const (
+	ByToken          = "token"
+	ByNobody         = "open"
+	NoneFromLoopback = "none-from-loopback"
+)
+
+// DefaultConfig lets everybody watch and chat, and publish from this machine.
+func DefaultConfig() Config {
+	return Config{
+		Publish: NoneFromLoopback, Play: ByNobody, Chat: ByNobody,
+		JWKSRefresh: 10 * time.Minute, SignNginx: "{expires}{uri} {secret}",
+	}
+}
+
+// Check returns what is wrong with c beyond its ranges.
+func (c Config) Check() error {
+	for _, door := range []struct{ flag, value string }{{"play-auth", c.Play}, {"chat-auth", c.Chat}} {
+		if door.value != ByToken && door.value != ByNobody {
+			return fmt.Errorf("--%s is %q, it may be %s or %s", door.flag, door.value, ByNobody, ByToken)
+		}
+	}
+	if c.Publish != ByToken && c.Publish != ByNobody && c.Publish != NoneFromLoopback {
+		return fmt.Errorf("--publish-auth is %q, it may be %s, %s or %s", c.Publish, NoneFromLoopback, ByToken, ByNobody)
+	}
+	if c.JWKS != "" {
+		// The URL may hold a password: what is wrong with it is not repeated.
+		u, err := url.Parse(c.JWKS)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+			return fmt.Errorf("--jwks-url must be like https://id.example/jwks.json")
+		}
+	} else if c.Issuer != "" || c.Audience != "" {
+		return fmt.Errorf("--jwks-issuer and --jwks-audience need --jwks-url")
+	}
+	formats, err := c.formats()
+	switch {
+	case err != nil:
+		return err
+	case len(formats) > 0 && c.SignPublish == "" && c.SignPlay == "":
+		return fmt.Errorf("--url-sign needs --url-sign-publish, --url-sign-play or both")
+	case len(formats) == 0 && (c.SignPublish != "" || c.SignPlay != ""):
+		return fmt.Errorf("--url-sign-publish and --url-sign-play need --url-sign")
+	case formats[SignNginx] && !(strings.Contains(c.SignNginx, "{secret}") && strings.Contains(c.SignNginx, "{expires}") && strings.Contains(c.SignNginx, "{uri}")):
+		return fmt.Errorf("--url-sign-nginx must have {expires}, {uri} and {secret}")
+	}
+	return nil
+}
+
+// formats returns which signed URLs are taken.
+func (c Config) formats() (map[SignFormat]bool, error) {
+	all := map[SignFormat]bool{}
+	for s := range strings.SplitSeq(c.URLSign, ",") {
+		switch f := SignFormat(strings.TrimSpace(s)); f {
+		case "":
+		case SignAliyun, SignTencent, SignNginx:
+			all[f] = true
+		default:
+			return nil, fmt.Errorf("--url-sign has %q, it may have %s, %s and %s", f, SignAliyun, SignTencent, SignNginx)
+		}
+	}
+	return all, nil
+}

@@ -1,0 +1,254 @@
+package auth
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/miju-live/miju/streamkey"
+)
+
+// Keys knows the stream keys that an operator has given out.
+type Keys interface {
+	// FindKey returns whose the secret with this hash is; ok is false if it is
+	// nobody's. An error says that this cannot be known now.
+	FindKey(ctx context.Context, hash [sha256.Size]byte) (k StreamKey, ok bool, err error)
+}
+
+// StreamKey permits to publish one stream.
+type StreamKey struct {
+	// ID names it where its secret must not be seen.
+	ID  string
+	Key streamkey.Key
+	// Expires is when it ends; zero is never.
+	Expires time.Time
+}
+
+// Doors decides by tokens, stream keys and signed URLs.
+type Doors struct {
+	config Config
+	// proxied says that peers may seem to be on this machine that are not.
+	proxied bool
+	secret  []byte
+	tokens  *tokens
+	keySet  *keySet
+	keys    Keys
+	signer  *signer
+	log     *slog.Logger
+	now     func() time.Time
+
+	decided [Admin + 1][outcomes]atomic.Uint64
+}
+
+var _ Authorizer = (*Doors)(nil)
+
+// What became of a request.
+const (
+	granted = iota
+	denied
+	undecided
+	outcomes
+)
+
+// Options are what Doors need besides the settings.
+type Options struct {
+	// Secret signs tokens; nil if there is none. Keys is nil if no stream keys
+	// can be given out.
+	Secret []byte
+	Keys   Keys
+	// Proxied says that a proxy is trusted: any peer may then seem to be on
+	// this machine.
+	Proxied bool
+	Log     *slog.Logger
+}
+
+// New returns doors by settings that c.Check finds nothing wrong with.
+func New(c Config, o Options) (*Doors, error) {
+	d := &Doors{config: c, proxied: o.Proxied, secret: o.Secret, keys: o.Keys, log: o.Log, now: time.Now}
+	if c.JWKS != "" {
+		d.keySet = newKeySet(c.JWKS)
+	}
+	d.tokens = newTokens(o.Secret, d.keySet, c)
+	var err error
+	d.signer, err = newSigner(c)
+	return d, err
+}
+
+// CanVerify reports whether there is anything that a token can be signed by.
+func (d *Doors) CanVerify() bool { return d.secret != nil || d.keySet != nil }
+
+// Run keeps the key set fresh until ctx ends.
+func (d *Doors) Run(ctx context.Context) {
+	if d.keySet == nil {
+		return
+	}
+	d.keySet.run(ctx, d.config.JWKSRefresh, func(err error) { d.log.Error("cannot refresh the keys of tokens", "err", err) })
+}
+
+// Authorize implements Authorizer.
+func (d *Doors) Authorize(ctx context.Context, r Request) (Grant, error) {
+	g, err := d.decide(ctx, &r)
+	outcome := granted
+	switch {
+	case errors.Is(err, ErrDenied):
+		outcome = denied
+	case err != nil:
+		outcome = undecided
+	}
+	if r.Action <= Admin {
+		d.decided[r.Action][outcome].Add(1)
+	}
+	return g, err
+}
+
+// Decided returns how many requests were granted, denied and could not be
+// decided.
+func (d *Doors) Decided(a Action) (yes, no, unknown uint64) {
+	c := &d.decided[a]
+	return c[granted].Load(), c[denied].Load(), c[undecided].Load()
+}
+
+func (d *Doors) decide(ctx context.Context, r *Request) (Grant, error) {
+	anybody := Grant{Name: r.Name}
+	if r.Internal {
+		return anybody, nil
+	}
+	open := d.open(r)
+	if open && r.Action == Play { // there is nothing to be found out
+		return anybody, nil
+	}
+	g, found, err := d.credential(ctx, r)
+	switch {
+	case !found && open:
+		return anybody, nil
+	case !found:
+		return Grant{}, fmt.Errorf("%w: a token is needed", ErrUnauthenticated)
+	case err == nil:
+		return d.limit(r, g), nil
+	case open && r.Action == Publish && d.config.Publish == ByNobody:
+		return anybody, nil // as without one
+	case open && r.Action == Chat && errors.Is(err, ErrForbidden):
+		return anybody, nil // it is good for something else
+	}
+	return Grant{}, err
+}
+
+// open reports whether r needs no credential.
+func (d *Doors) open(r *Request) bool {
+	switch r.Action {
+	case Publish:
+		return d.config.Publish == ByNobody ||
+			d.config.Publish == NoneFromLoopback && !d.proxied && addressOf(r.RemoteAddr).IsLoopback()
+	case Play:
+		return d.config.Play == ByNobody
+	case Chat:
+		return d.config.Chat == ByNobody
+	}
+	return false
+}
+
+// limit takes the end from a grant that nobody holds to it. In a chat it is
+// kept: there a role hangs on it.
+func (d *Doors) limit(r *Request, g Grant) Grant {
+	if !d.config.EnforceExpiry && r.Action != Chat {
+		g.Expires = time.Time{}
+	}
+	return g
+}
+
+// credential judges the one that r brings: its token, else its signature. found
+// is false if it brings none.
+func (d *Doors) credential(ctx context.Context, r *Request) (g Grant, found bool, err error) {
+	switch {
+	case looksLikeKey(r.Token):
+		g, err = d.byKey(ctx, r)
+		return g, true, err
+	case r.Token != "":
+		g, err = d.byToken(ctx, r)
+		return g, true, err
+	}
+	if x, found := d.signer.find(r.Query); found && r.Action <= Play {
+		g, err = d.bySignature(r, x)
+		return g, true, err
+	}
+	return g, false, nil
+}
+
+func (d *Doors) byToken(ctx context.Context, r *Request) (Grant, error) {
+	if !looksLikeToken(r.Token) {
+		return Grant{}, fmt.Errorf("%w: the token is malformed", ErrUnauthenticated)
+	}
+	if !d.CanVerify() {
+		return Grant{}, fmt.Errorf("%w: no token can be verified here", ErrUnauthenticated)
+	}
+	v, err := d.tokens.verify(ctx, r.Token)
+	if err == nil {
+		err = v.check(r, d.now(), !d.config.EnforceExpiry)
+	}
+	if err != nil {
+		return Grant{}, err
+	}
+	return v.claims.grant(r.Name), nil
+}
+
+// bySignature judges a signed URL. It is remembered like a token, for the files of
+// a playlist that are asked for after it has expired.
+func (d *Doors) bySignature(r *Request, x signature) (Grant, error) {
+	until, err := d.signer.verify(x, r)
+	if err != nil {
+		return Grant{}, err
+	}
+	now := d.now()
+	id := sha256.Sum256([]byte(string(x.format) + "\x00" + r.Key.String() + "\x00" + x.text + "\x00" + string(x.sum)))
+	v := d.tokens.verdicts.get(id)
+	switch {
+	case now.Before(until) && v == nil:
+		v = &verdict{}
+		d.tokens.verdicts.put(id, v)
+	case now.Before(until):
+	case v == nil || d.config.EnforceExpiry || !r.Continues || now.Sub(time.Unix(v.played.Load(), 0)) > continueWithin:
+		return Grant{}, fmt.Errorf("%w: the URL has expired", ErrUnauthenticated)
+	}
+	v.played.Store(now.Unix())
+	return Grant{Name: r.Name, Expires: until}, nil
+}
+
+// KeyPrefix begins every stream key's secret, so that it is known for one where it
+// should not be.
+const KeyPrefix = "mk_"
+
+func looksLikeKey(s string) bool { return strings.HasPrefix(s, KeyPrefix) }
+
+// maxStreamKey bounds a stream key's secret, in bytes.
+const maxStreamKey = 128
+
+// HashKey returns what is kept of a stream key's secret. It needs no salt and no
+// slow hash: the secret is random, of 160 bits.
+func HashKey(secret string) [sha256.Size]byte {
+	return sha256.Sum256([]byte("miju stream key\x00" + secret))
+}
+
+func (d *Doors) byKey(ctx context.Context, r *Request) (Grant, error) {
+	if d.keys == nil || len(r.Token) > maxStreamKey {
+		return Grant{}, fmt.Errorf("%w: the stream key is unknown", ErrUnauthenticated)
+	}
+	k, ok, err := d.keys.FindKey(ctx, HashKey(r.Token))
+	switch {
+	case err != nil:
+		return Grant{}, err
+	case !ok:
+		return Grant{}, fmt.Errorf("%w: the stream key is unknown", ErrUnauthenticated)
+	case !k.Expires.IsZero() && !d.now().Before(k.Expires):
+		return Grant{}, fmt.Errorf("%w: the stream key has expired", ErrUnauthenticated)
+	case r.Action != Publish:
+		return Grant{}, fmt.Errorf("%w: a stream key is to publish only", ErrForbidden)
+	case k.Key != r.Key:
+		return Grant{}, fmt.Errorf("%w: the stream key is not for this stream", ErrForbidden)
+	}
+	return Grant{Subject: "key:" + k.ID, Name: r.Name, Expires: k.Expires}, nil
+}

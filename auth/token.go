@@ -1,0 +1,183 @@
+package auth
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+const (
+	// MaxToken is the longest token that is looked at, in bytes: one signed by
+	// RSA with 4096 bits and generous claims has 1.5 kB.
+	MaxToken = 4096
+	// maxHeader bounds a token's first part, in bytes as it stands there.
+	maxHeader = 512
+	// maxKeyID bounds the ID of a key, in bytes.
+	maxKeyID = 128
+)
+
+// Mint signs claims with the server's secret (HS256). The header is the shortest
+// that there can be: encoders' stream keys have little room.
+func Mint(secret []byte, c Claims) (string, error) {
+	if len(secret) < minSecret {
+		return "", fmt.Errorf("the secret has %d bytes, %d are the least", len(secret), minSecret)
+	}
+	t := jwt.NewWithClaims(jwt.SigningMethodHS256, &c)
+	delete(t.Header, "typ")
+	return t.SignedString(secret)
+}
+
+// tokens verifies JSON Web Tokens (RFC 7519).
+type tokens struct {
+	secret           []byte // of HS256; nil if there is none
+	keys             *keySet
+	issuer, audience string
+	parser           *jwt.Parser
+	verdicts         *verdicts
+}
+
+func newTokens(secret []byte, keys *keySet, c Config) *tokens {
+	t := &tokens{secret: secret, keys: keys, issuer: c.Issuer, audience: c.Audience, verdicts: newVerdicts(maxVerdicts)}
+	var methods []string
+	if secret != nil {
+		methods = append(methods, jwt.SigningMethodHS256.Alg())
+	}
+	if keys != nil {
+		methods = append(methods, asymmetric...)
+	}
+	// Times are looked at with every use of a verdict.
+	t.parser = jwt.NewParser(jwt.WithValidMethods(methods), jwt.WithStrictDecoding(), jwt.WithoutClaimsValidation())
+	return t
+}
+
+// verdict is what was found of a token whose signature is right.
+type verdict struct {
+	claims Claims
+	// keys is the generation of the key set that it was found by, 0 for the
+	// server's own secret.
+	keys uint64
+	// played is when a player was granted something by it, in Unix seconds.
+	played atomic.Int64
+}
+
+// looksLikeToken tells a JSON Web Token from secrets of other kinds.
+func looksLikeToken(s string) bool { return strings.Count(s, ".") == 2 && strings.HasPrefix(s, "ey") }
+
+// verify returns what token says if its signature is right. An error that does
+// not wrap ErrDenied says that this cannot be known now.
+func (t *tokens) verify(ctx context.Context, token string) (*verdict, error) {
+	if len(token) > MaxToken || strings.IndexByte(token, '.') > maxHeader {
+		return nil, fmt.Errorf("%w: the token is too long", ErrUnauthenticated)
+	}
+	id := sha256.Sum256([]byte(token))
+	if v := t.verdicts.get(id); v != nil && (v.keys == 0 || v.keys == t.keys.generation()) {
+		return v, nil
+	}
+	v := &verdict{}
+	var undecided error
+	_, err := t.parser.ParseWithClaims(token, &v.claims, func(parsed *jwt.Token) (any, error) {
+		if err := t.checkHeader(parsed); err != nil {
+			return nil, err
+		}
+		if parsed.Method == jwt.SigningMethodHS256 {
+			return t.secret, nil
+		}
+		kid, _ := parsed.Header["kid"].(string)
+		key, generation, err := t.keys.find(ctx, kid, parsed.Method.Alg())
+		if err != nil && !errors.Is(err, ErrDenied) {
+			undecided = err
+		}
+		v.keys = generation
+		return key, err
+	})
+	switch {
+	case undecided != nil:
+		return nil, undecided
+	case err != nil:
+		return nil, fmt.Errorf("%w: %s", ErrUnauthenticated, fault(err))
+	}
+	if err := t.checkOrigin(v); err != nil {
+		return nil, err
+	}
+	t.verdicts.put(id, v)
+	return v, nil
+}
+
+// checkHeader refuses what the header may not say.
+func (t *tokens) checkHeader(parsed *jwt.Token) error {
+	if _, ok := parsed.Header["crit"]; ok { // RFC 7515, 4.1.11: what is not understood
+		return errHeader
+	}
+	if kid, ok := parsed.Header["kid"]; ok {
+		if s, isText := kid.(string); !isText || len(s) > maxKeyID {
+			return errHeader
+		}
+	}
+	return nil
+}
+
+// checkOrigin holds tokens of the key set to who issues them, and for whom.
+func (t *tokens) checkOrigin(v *verdict) error {
+	if v.keys == 0 {
+		return nil
+	}
+	if t.issuer != "" && v.claims.Issuer != t.issuer {
+		return fmt.Errorf("%w: the token is of another issuer", ErrUnauthenticated)
+	}
+	if t.audience == "" {
+		return nil
+	}
+	for _, a := range v.claims.Audience {
+		if a == t.audience {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: the token is for another audience", ErrUnauthenticated)
+}
+
+var errHeader = errors.New("a header that is not for this server")
+
+// fault says in own words what is wrong with a token: the library's may repeat
+// what stands in it.
+func fault(err error) string {
+	switch {
+	case errors.Is(err, jwt.ErrTokenMalformed):
+		return "the token is malformed"
+	case errors.Is(err, errUnknownKey):
+		return "the token's key is unknown"
+	case errors.Is(err, jwt.ErrTokenSignatureInvalid):
+		return "the token's signature is wrong"
+	}
+	return "the token cannot be verified here"
+}
+
+// continueWithin is how soon a player asks for the next file of a playlist, or
+// has stopped.
+const continueWithin = 30 * time.Second
+
+// check returns why v's token is not good now for r. With continues, an expired
+// one is still good for a player that goes on.
+func (v *verdict) check(r *Request, now time.Time, continues bool) error {
+	if v.claims.early(now) {
+		return fmt.Errorf("%w: the token is not good yet", ErrUnauthenticated)
+	}
+	if err := v.claims.permits(r); err != nil {
+		return err
+	}
+	if v.claims.expired(now) {
+		last := time.Unix(v.played.Load(), 0)
+		if !continues || !r.Continues || now.Sub(last) > continueWithin {
+			return fmt.Errorf("%w: the token has expired", ErrUnauthenticated)
+		}
+	}
+	if r.Action == Play {
+		v.played.Store(now.Unix())
+	}
+	return nil
+}
