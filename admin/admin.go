@@ -3,6 +3,7 @@ package admin
 
 import (
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -11,13 +12,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/miju-live/miju/auth"
 	"github.com/miju-live/miju/stream"
 	"github.com/miju-live/miju/streamkey"
 )
 
 // Config is what an operator sets of this listener.
 type Config struct {
-	Listen string `flag:"admin" group:"network" help:"address of the operators' API, metrics and health; empty turns it off. Keep it away from the internet"`
+	Listen string `flag:"admin" group:"network" help:"address of the operators' API, metrics and health; empty turns it off. Anywhere but on a loopback address it asks for a bearer token with the action admin"`
 	Hosts  string `flag:"admin-hosts" group:"network" help:"further host names under which the admin listener may be reached, like miju.internal,miju-0; IP addresses and localhost always may"`
 }
 
@@ -39,6 +41,9 @@ type Sources struct {
 	Chat http.Handler
 	// Metrics answers Prometheus.
 	Metrics http.Handler
+	// Doors decides who may use the listener; nil lets everybody, as on a
+	// loopback address.
+	Doors auth.Authorizer
 }
 
 // Publisher is a connection that publishes.
@@ -98,7 +103,48 @@ func New(c Config, s Sources, log *slog.Logger) http.Handler {
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	return guard(c.Hosts, mux)
+	return guard(c.Hosts, api.door(mux))
+}
+
+// door asks for a bearer token, which no page can send by itself. That the
+// server lives is told to everybody.
+func (a *api) door(next http.Handler) http.Handler {
+	if a.sources.Doors == nil {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/healthz" {
+			next.ServeHTTP(w, r)
+			return
+		}
+		var token string
+		if scheme, rest, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "bearer") {
+			token = strings.TrimSpace(rest)
+		}
+		_, err := a.sources.Doors.Authorize(r.Context(), auth.Request{
+			Action: auth.Admin, Token: token, Protocol: "admin", RemoteAddr: r.RemoteAddr,
+		})
+		switch {
+		case err == nil:
+			next.ServeHTTP(w, r)
+		case errors.Is(err, auth.ErrUnauthenticated):
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			refuse(w, http.StatusUnauthorized, "unauthenticated", err.Error())
+		case errors.Is(err, auth.ErrDenied):
+			refuse(w, http.StatusForbidden, "denied", err.Error())
+		default:
+			a.log.Error("cannot decide who is an operator", "err", err)
+			refuse(w, http.StatusServiceUnavailable, "undecided", "it cannot be decided now who is an operator")
+		}
+	})
+}
+
+// Loopback reports whether an address to listen on can be reached from this
+// machine only.
+func Loopback(listen string) bool {
+	host, _, err := net.SplitHostPort(listen)
+	ip := net.ParseIP(host)
+	return err == nil && (strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback())
 }
 
 // guard keeps web pages out. A page in an operator's browser can make it ask

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -205,12 +206,13 @@ func param(query, name string) string {
 // Credentials returns the part of a query that permits something, escaped anew,
 // so that it can stand in the URLs of a playlist.
 func Credentials(query string) string {
+	if !slices.ContainsFunc(CredentialParams, func(name string) bool { return strings.Contains(query, name) }) {
+		return ""
+	}
+	values, _ := url.ParseQuery(query) // what of it can be read
 	var kept []string
 	for _, name := range CredentialParams {
-		if !strings.Contains(query, name) {
-			continue
-		}
-		if v := param(query, name); v != "" {
+		if v := values.Get(name); v != "" {
 			kept = append(kept, name+"="+url.QueryEscape(v))
 		}
 	}

@@ -184,7 +184,7 @@ func TestCredentialsOfQueries(t *testing.T) {
 		"token=a.b&_HLS_msn=3":            "token=a.b",
 		"_HLS_msn=3&auth_key=1-0-0-f":     "auth_key=1-0-0-f",
 		"txTime=6A&txSecret=f":            "txSecret=f&txTime=6A",
-		`token=a"%0a%20b,+c`:              "token=a%22%0A+b%2C%2Bc",
+		`token=a"%0a%20b,+c`:              "token=a%22%0A+b%2C+c",
 		"tokens=x&token=":                 "",
 		"md5=a&expires=1&token=x&other=y": "token=x&md5=a&expires=1",
 	} {

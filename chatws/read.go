@@ -55,7 +55,7 @@ func (s *Server) mayRead(w http.ResponseWriter, r *http.Request, key streamkey.K
 	ctx, cancel := context.WithTimeout(r.Context(), authTimeout)
 	defer cancel()
 	g, err := s.auth.Authorize(ctx, auth.Request{
-		Action: auth.Chat, Key: key, Token: r.URL.Query().Get("token"), Protocol: "chat", RemoteAddr: r.RemoteAddr,
+		Action: auth.Chat, Key: key, Token: auth.TokenOf(r), Protocol: "chat", RemoteAddr: r.RemoteAddr,
 	})
 	switch {
 	case err == nil:

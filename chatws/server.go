@@ -214,7 +214,7 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request, key streamkey.Ke
 		return
 	}
 	m := newMember(s, conn, key)
-	m.address, m.remote, m.token = address, strings.Clone(r.RemoteAddr), strings.Clone(r.URL.Query().Get("token"))
+	m.address, m.remote, m.token = address, strings.Clone(r.RemoteAddr), strings.Clone(auth.TokenOf(r))
 	if s.register(m) {
 		m.close(CloseGoingAway)
 	}

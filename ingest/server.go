@@ -131,7 +131,7 @@ func (s *Server) serve(ctx context.Context, conn Conn) {
 	defer stop()
 	x := newSession(conn, end)
 	defer s.arrived(x)
-	err := s.run(ctx, conn, x, s.open.Add(1), s.newcomers.add(x.host))
+	err := s.run(ctx, end, conn, x, s.open.Add(1), s.newcomers.add(x.host))
 	if err == nil || errors.Is(err, io.EOF) && x.Admitted {
 		err = io.EOF
 	} else {
@@ -142,7 +142,7 @@ func (s *Server) serve(ctx context.Context, conn Conn) {
 
 // run takes a connection, one of so many, some of them new ones of its address,
 // from its handshake to its end.
-func (s *Server) run(ctx context.Context, conn Conn, x *session, open int64, newcomers int) error {
+func (s *Server) run(ctx context.Context, end context.CancelCauseFunc, conn Conn, x *session, open int64, newcomers int) error {
 	if open > int64(s.config.MaxPublishers) {
 		return fmt.Errorf("%w: %d encoders are connected", ErrTooLarge, s.config.MaxPublishers)
 	}
@@ -172,6 +172,10 @@ func (s *Server) run(ctx context.Context, conn Conn, x *session, open int64, new
 		return err
 	}
 	x.subject = grant.Subject
+	if !grant.Expires.IsZero() {
+		expiry := time.AfterFunc(time.Until(grant.Expires), func() { end(auth.ErrExpired) })
+		defer expiry.Stop()
+	}
 	switch req.Action {
 	case auth.Publish:
 		return s.publish(ctx, deciding, conn, x)

@@ -3,16 +3,17 @@ package origin
 import (
 	"bytes"
 	"net/http"
-	"net/url"
 	"strconv"
 	"time"
+
+	"github.com/miju-live/miju/auth"
 )
 
 // maxToken bounds a token that is put into playlists, in bytes as it stands
 // there: it is repeated for each of their hundreds of URIs.
 const maxToken = 4096
 
-// servePersonal answers a playlist with the request's token in its URIs, for
+// servePersonal answers a playlist with the request's token, or signature, in its URIs, for
 // players do not hand a query on from a playlist to what it lists. Nobody else
 // may get that answer, and a cache whose key has no token must not keep one
 // without it either: none that could be had with a token is shared.
@@ -20,14 +21,13 @@ func (h *hlsOrigin) servePersonal(w http.ResponseWriter, r *http.Request, l *pla
 	header := w.Header()
 	header.Set("Cache-Control", "private, "+maxAge(age)[0])
 	body := l.plain
-	if token := tokenOf(r.URL); token != "" {
-		escaped := url.QueryEscape(token)
-		if len(escaped) > maxToken {
+	if credentials := auth.Credentials(r.URL.RawQuery); credentials != "" {
+		if len(credentials) > maxToken+len("token=") {
 			header.Del("Cache-Control")
 			h.server.fail(w, http.StatusBadRequest, "bad_token", "the token is too long to be put into a playlist")
 			return
 		}
-		body = appendWithQuery(make([]byte, 0, 2*len(body)), body, "token="+escaped)
+		body = appendWithQuery(make([]byte, 0, 2*len(body)), body, credentials)
 	}
 	if acceptsGzip(r.Header) {
 		header["Content-Encoding"] = encodingGzip

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/miju-live/miju/auth"
 	"github.com/miju-live/miju/backlog"
 )
 
@@ -71,7 +72,15 @@ func boundConn(ctx context.Context) {
 // its goroutine and its buffers.
 func (s *Server) detach(r *http.Request, serve func(context.Context)) {
 	if life, ok := r.Context().Value(lifeKey{}).(context.Context); ok {
-		s.viewers.Go(func() { serve(life) })
+		end, ends := r.Context().Deadline() // of the grant
+		s.viewers.Go(func() {
+			if ends {
+				limited, cancel := context.WithDeadlineCause(life, end, auth.ErrExpired)
+				defer cancel()
+				life = limited
+			}
+			serve(life)
+		})
 		return
 	}
 	serve(r.Context())

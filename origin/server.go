@@ -7,7 +7,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -153,21 +152,17 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case below:
-		if s.mayPlay(w, r, key, "hls") {
+		if _, ok := s.mayPlay(w, r, key, "hls", true); ok {
 			s.hls.serveFile(w, r, key, file)
 		}
 	case ext == "":
 		s.page.ServeHTTP(w, r)
 	case ext == "flv":
-		if s.mayPlay(w, r, key, "http-flv") {
-			s.serveFLV(w, r, key)
-		}
+		s.serveWhile(w, r, key, "http-flv", s.serveFLV)
 	case ext == "ts":
-		if s.mayPlay(w, r, key, "http-ts") {
-			s.serveTS(w, r, key)
-		}
+		s.serveWhile(w, r, key, "http-ts", s.serveTS)
 	case ext == "m3u8":
-		if s.mayPlay(w, r, key, "hls") {
+		if _, ok := s.mayPlay(w, r, key, "hls", false); ok {
 			s.hls.serveMultivariant(w, r, key)
 		}
 	default:
@@ -175,31 +170,40 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// serveWhile serves an answer without an end for as long as the viewer may have it.
+func (s *Server) serveWhile(w http.ResponseWriter, r *http.Request, key streamkey.Key, protocol string, serve func(http.ResponseWriter, *http.Request, streamkey.Key)) {
+	g, ok := s.mayPlay(w, r, key, protocol, false)
+	if !ok {
+		return
+	}
+	if !g.Expires.IsZero() {
+		ctx, cancel := context.WithDeadlineCause(r.Context(), g.Expires, auth.ErrExpired)
+		defer cancel()
+		r = r.WithContext(ctx)
+	}
+	serve(w, r, key)
+}
+
 // mayPlay reports whether the viewer may play key; it answers the request if
-// not.
-func (s *Server) mayPlay(w http.ResponseWriter, r *http.Request, key streamkey.Key, protocol string) bool {
-	_, err := s.auth.Authorize(r.Context(), auth.Request{
-		Action: auth.Play, Key: key, Token: tokenOf(r.URL), Protocol: protocol, RemoteAddr: r.RemoteAddr,
+// not. continues is for a file that a playlist lists.
+func (s *Server) mayPlay(w http.ResponseWriter, r *http.Request, key streamkey.Key, protocol string, continues bool) (auth.Grant, bool) {
+	g, err := s.auth.Authorize(r.Context(), auth.Request{
+		Action: auth.Play, Key: key, Token: auth.TokenOf(r), Path: r.URL.Path, Query: r.URL.RawQuery, Continues: continues,
+		Protocol: protocol, RemoteAddr: r.RemoteAddr,
 	})
 	switch {
 	case err == nil:
-		return true
+		return g, true
+	case errors.Is(err, auth.ErrUnauthenticated):
+		w.Header().Set("WWW-Authenticate", "Bearer")
+		s.fail(w, http.StatusUnauthorized, "unauthenticated", err.Error())
 	case errors.Is(err, auth.ErrDenied):
 		s.fail(w, http.StatusForbidden, "denied", err.Error())
 	default:
 		s.log.Error("cannot decide who may play", "stream", key, "err", err)
 		s.fail(w, http.StatusServiceUnavailable, "undecided", "cannot decide now whether you may play this")
 	}
-	return false
-}
-
-// tokenOf returns the token of a URL's query. Most have none, and parsing the
-// query of each blocking reload for it is not free.
-func tokenOf(u *url.URL) string {
-	if !strings.Contains(u.RawQuery, "token") {
-		return ""
-	}
-	return u.Query().Get("token")
+	return auth.Grant{}, false
 }
 
 // allowOrigin answers for CORS. Nothing here needs credentials, so they are

@@ -10,6 +10,9 @@ import (
 func (s *server) banner() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n\n", versionLine())
+	if s.doors != nil {
+		fmt.Fprintf(&b, "%s  Doors        %s\n", s.firstStart(), s.doorsSentence())
+	}
 	if s.rtmp != nil {
 		fmt.Fprintf(&b, `  OBS          Settings > Stream > Service "Custom..."
                  Server      rtmp://%s/live

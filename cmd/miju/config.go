@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/miju-live/miju/admin"
+	"github.com/miju-live/miju/auth"
 	"github.com/miju-live/miju/chatstore"
 	"github.com/miju-live/miju/chatws"
 	"github.com/miju-live/miju/ingest"
@@ -24,6 +25,7 @@ type config struct {
 	HTTP   httpConfig
 	TLS    tlsConfig
 	Admin  admin.Config
+	Auth   auth.Config
 	Ingest ingest.Config
 	Files  fileConfig
 	Data   dataConfig
@@ -54,6 +56,7 @@ func defaultConfig() config {
 		SRT:    srt.DefaultConfig(),
 		HTTP:   httpConfig{Listen: ":8080"},
 		Admin:  admin.DefaultConfig(),
+		Auth:   auth.DefaultConfig(),
 		Ingest: ingest.DefaultConfig(),
 		Data:   dataConfig{Dir: "data"},
 		Stream: stream.DefaultConfig(),
@@ -83,6 +86,14 @@ func (c *config) validate() error {
 	}
 	if err := c.Store.Check(); err != nil {
 		return err
+	}
+	if err := c.Auth.Check(); err != nil {
+		return err
+	}
+	if c.Data.Dir == "" && c.Auth.JWKS == "" {
+		if err := c.needsToken(); err != nil {
+			return err
+		}
 	}
 	for flag, addr := range map[string]string{"rtmps": c.RTMP.ListenTLS, "https": c.HTTP.ListenTLS} {
 		if addr == "" {

@@ -45,8 +45,10 @@ const patience = 60 * time.Second
 
 type testServer struct {
 	*server
-	log  *logBook
-	stop func() // ends the server and waits for it; tests need not call it
+	log *logBook
+	// secrets are what must be nowhere in the log.
+	secrets []string
+	stop    func() // ends the server and waits for it; tests need not call it
 }
 
 // start runs a server until the test ends.

@@ -47,7 +47,7 @@ var mayImport = map[string][]string{
 	"chatws":              {"auth", "streamkey"},
 	"chatstore":           {},
 	"chatstore/pgtest":    {},
-	"admin":               {"media", "stream", "streamkey"},
+	"admin":               {"auth", "media", "stream", "streamkey"},
 	"bench":               {"ingest/rtmp/client", "media", "remux/flv", "remux/mpegts"},
 	"testdata":            {},
 }

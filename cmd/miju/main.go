@@ -15,8 +15,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-
-	"github.com/miju-live/miju/auth"
 )
 
 func main() {
@@ -51,7 +49,7 @@ wins over the environment, the environment over the file.`,
 			if err != nil {
 				return err
 			}
-			s, err := listen(ctx, c, auth.Open{}, log)
+			s, err := listen(ctx, c, nil, log)
 			if err != nil {
 				return err
 			}
@@ -73,7 +71,7 @@ wins over the environment, the environment over the file.`,
 			return err
 		},
 	}
-	root.AddCommand(serve, check, version, benchCommand(), chatCommand(env))
+	root.AddCommand(serve, check, version, benchCommand(), chatCommand(env), tokenCommand(env))
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.Flags().AddFlagSet(serve.Flags())
 	root.RunE = serve.RunE

@@ -44,6 +44,13 @@ type server struct {
 	config config
 	log    *slog.Logger
 
+	// doors decides who may do what, auth what it asks: the same, but in tests.
+	doors *auth.Doors
+	auth  auth.Authorizer
+	// secret signs tokens; fresh says that it was made at this start.
+	secret []byte
+	fresh  bool
+
 	hub    *stream.Hub
 	ingest *ingest.Server
 	origin *origin.Server
@@ -62,7 +69,8 @@ type server struct {
 }
 
 // listen wires a server and opens its listeners, all or none. ctx may end it
-// early.
+// early. authorizer decides instead of the doors that the settings make, if it is
+// not nil.
 func listen(ctx context.Context, c config, authorizer auth.Authorizer, log *slog.Logger) (_ *server, err error) {
 	s := &server{config: c, log: log}
 	defer func() {
@@ -86,14 +94,23 @@ func listen(ctx context.Context, c config, authorizer auth.Authorizer, log *slog
 		return nil, err
 	}
 	c.Chat.Origins = c.Origin.AllowOrigin
-	if s.chat, err = chatws.New(starting, c.Chat, authorizer, liveStreams{s.hub}, store, log); err != nil {
+	if s.auth = authorizer; authorizer == nil {
+		if s.doors, s.secret, s.fresh, err = openDoors(c, nil, log); err != nil {
+			return nil, err
+		}
+		s.auth = s.doors
+	}
+	if s.chat, err = chatws.New(starting, c.Chat, s.auth, liveStreams{s.hub}, store, log); err != nil {
 		return nil, err
 	}
-	s.ingest = ingest.NewServer(c.Ingest, s.hub, authorizer, log)
+	s.ingest = ingest.NewServer(c.Ingest, s.hub, s.auth, log)
 	if c.Data.Dir != "" {
 		c.Origin.HLS.Dir = filepath.Join(c.Data.Dir, "hls")
 	}
-	s.origin = origin.NewServer(c.Origin, s.hub, authorizer, web.Handler(), log)
+	if c.Auth.Play == auth.ByToken { // else players of HLS get no further than the first playlist
+		c.Origin.HLS.TokenInPlaylist = true
+	}
+	s.origin = origin.NewServer(c.Origin, s.hub, s.auth, web.Handler(), log)
 	s.hub.CountEgress(s.origin.Sent)
 
 	if err = s.listenRTMP(); err != nil {
@@ -203,6 +220,9 @@ func (s *server) serve(ctx context.Context) error {
 	others.Go(func() { s.origin.Run(viewCtx) })
 	others.Go(func() { keepPace(viewCtx, s.hub) })
 	others.Go(func() { s.hub.Run(viewCtx) })
+	if s.doors != nil {
+		others.Go(func() { s.doors.Run(viewCtx) })
+	}
 	public := s.httpServer(viewCtx, http.HandlerFunc(s.route))
 	public.TLSConfig = s.secure
 	private := s.httpServer(viewCtx, s.adminHandler())
@@ -260,7 +280,12 @@ func (s *server) ingestListeners() []ingest.Listener {
 }
 
 func (s *server) adminHandler() http.Handler {
+	var doors auth.Authorizer
+	if !admin.Loopback(s.config.Admin.Listen) {
+		doors = s.auth
+	}
 	return admin.New(s.config.Admin, admin.Sources{
+		Doors:     doors,
 		Hub:       s.hub,
 		Publisher: s.publisher,
 		Kick:      s.ingest.Kick,

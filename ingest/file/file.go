@@ -99,7 +99,7 @@ func (c *conn) SetReadDeadline(t time.Time) error {
 }
 
 func (c *conn) Handshake(context.Context) (auth.Request, error) {
-	return auth.Request{Action: auth.Publish, Key: c.key, Protocol: "file", RemoteAddr: c.name}, nil
+	return auth.Request{Action: auth.Publish, Key: c.key, Protocol: "file", RemoteAddr: c.name, Internal: true}, nil
 }
 
 func (c *conn) Tracks() ([]*media.Track, bool) { return c.demux.Tracks() }

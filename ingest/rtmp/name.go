@@ -25,7 +25,7 @@ func parseName(app, name string) (auth.Request, query, error) {
 	}
 	q := query{nameQuery, appQuery}
 	key, err := streamkey.Parse(path)
-	return auth.Request{Key: key, Token: q.value("token")}, q, err
+	return auth.Request{Key: key, Token: q.value("token"), Query: strings.Trim(nameQuery+"&"+appQuery, "&")}, q, err
 }
 
 // query is what stands behind the question marks of a name and of its app.

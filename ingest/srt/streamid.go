@@ -173,6 +173,6 @@ func parseResource(s string) (r auth.Request, err error) {
 	if err != nil {
 		return r, fmt.Errorf("%w: broken query in the stream ID", ingest.ErrBadRequest)
 	}
-	r.Token = values.Get("token")
+	r.Token, r.Query = values.Get("token"), query
 	return r, nil
 }

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"crypto/rand"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/spf13/cobra"
+
+	"github.com/miju-live/miju/auth"
+)
+
+// maxTokenLife bounds --expires: what is longer is meant as never.
+const maxTokenLife = 100 * 365 * 24 * time.Hour
+
+// tokenRequest is what somebody wants a token for.
+type tokenRequest struct {
+	keys, sub, name, role, addr, expires string
+	publish, play, chat, moderate, admin bool
+}
+
+// tokenCommand mints tokens with the server's secret.
+func tokenCommand(env []string) *cobra.Command {
+	var t tokenRequest
+	c := defaultConfig()
+	cmd := &cobra.Command{
+		Use: "token", Short: "Mint a token to publish, play, chat or administer", Args: cobra.NoArgs,
+		Long: `Mints a token signed with the server's secret, which is in its data directory
+and made there if need be. The server need not run. docs/auth.md says what a token
+can say and where encoders and players put it.`,
+		Example: `  miju token --key live/alice --publish --expires 720h
+  miju token --key 'live/*' --play --chat --name Bob --role moderator
+  miju token --operate --expires never`,
+	}
+	fs := cmd.Flags()
+	fs.SortFlags = false
+	bindFlags(fs, &c) // all of them: the server's file and environment shall do
+	eachSetting(&c, func(s setting) { fs.Lookup(s.name).Hidden = s.name != "data-dir" })
+	file := fs.String("config", "", "YAML file of settings, the server's own")
+	fs.StringVar(&t.keys, "key", "", "stream, or pattern: live/alice, live/*, *; several with commas")
+	fs.BoolVar(&t.publish, "publish", false, "to publish")
+	fs.BoolVar(&t.play, "play", false, "to play")
+	fs.BoolVar(&t.chat, "chat", false, "to chat")
+	fs.BoolVar(&t.moderate, "moderate", false, "to moderate the chat")
+	fs.BoolVar(&t.admin, "operate", false, "to use the operators' API, for every stream")
+	fs.StringVar(&t.sub, "sub", "", "who it is for, the same over reconnections; random if empty")
+	fs.StringVar(&t.name, "name", "", "name in the chat")
+	fs.StringVar(&t.role, "role", "", "role in the chat: host, moderator, member, guest or reader")
+	fs.StringVar(&t.addr, "addr", "", "addresses or networks that it is good from, with commas; everywhere if empty")
+	fs.StringVar(&t.expires, "expires", "24h", "how long it is good, like 24h, or never")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := fillFlags(fs, *file, env); err != nil {
+			return err
+		}
+		claims, err := t.claims(time.Now())
+		if err != nil {
+			return err
+		}
+		if c.Data.Dir == "" {
+			return fmt.Errorf("--data-dir is empty: without it there is no secret to sign with")
+		}
+		secret, _, err := auth.OpenSecret(c.Data.Dir)
+		if err != nil {
+			return fmt.Errorf("the secret that signs tokens: %w", err)
+		}
+		token, err := auth.Mint(secret, claims)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(cmd.OutOrStdout(), token)
+		return err
+	}
+	return cmd
+}
+
+// claims checks what was asked for: what would permit nothing is a mistake.
+func (t tokenRequest) claims(now time.Time) (c auth.Claims, err error) {
+	for _, a := range []struct {
+		wanted bool
+		action auth.Action
+	}{{t.publish, auth.Publish}, {t.play, auth.Play}, {t.chat, auth.Chat}, {t.moderate, auth.Moderate}, {t.admin, auth.Admin}} {
+		if a.wanted {
+			c.Actions |= auth.ActionsOf(a.action)
+		}
+	}
+	if t.role != "" && !t.moderate {
+		c.Actions |= auth.ActionsOf(auth.Chat)
+	}
+	for pattern := range strings.SplitSeq(t.keys, ",") {
+		if pattern = strings.TrimSpace(pattern); pattern != "" {
+			c.Keys = append(c.Keys, pattern)
+		}
+	}
+	c.Subject, c.Name, c.Role = t.sub, t.name, auth.Role(t.role)
+	switch {
+	case c.Actions == 0:
+		return c, fmt.Errorf("say what the token is for: --publish, --play, --chat, --moderate or --operate")
+	case len(c.Keys) == 0 && c.Actions != auth.ActionsOf(auth.Admin):
+		return c, fmt.Errorf("say what stream the token is for: --key live/alice, or --key 'live/*'")
+	case c.Role != "" && c.Role != auth.RoleReader && c.Role.Rank() == 0:
+		return c, fmt.Errorf("--role is %q, it may be host, moderator, member, guest or reader", t.role)
+	}
+	if err := c.Keys.Check(); err != nil {
+		return c, fmt.Errorf("--key: %w", err)
+	}
+	if t.addr != "" {
+		if c.Networks, err = auth.ParseNetworks(t.addr); err != nil {
+			return c, fmt.Errorf("--addr: %w", err)
+		}
+	}
+	if c.Subject == "" {
+		c.Subject = strings.ToLower(rand.Text()[:10])
+	}
+	if t.expires != "never" {
+		life, err := time.ParseDuration(t.expires)
+		if err != nil || life <= 0 || life > maxTokenLife {
+			return c, fmt.Errorf("--expires is %q, it must be a time like 24h, or never", t.expires)
+		}
+		c.Expires = jwt.NewNumericDate(now.Add(life))
+	}
+	return c, nil
+}
