@@ -33,7 +33,7 @@ func OpenSecret(dir string) (secret []byte, fresh bool, err error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return secret, false, err
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, false, fmt.Errorf("make the data directory: %w", err)
 	}
 	if err := makeSecret(path); err != nil && !errors.Is(err, fs.ErrExist) { // somebody else did
