@@ -25,6 +25,9 @@ var (
 // ErrExpired ends what was permitted until a time that has come.
 var ErrExpired = fmt.Errorf("%w: the grant is over", ErrUnauthenticated)
 
+// ErrRevoked ends what a credential permitted that was taken back.
+var ErrRevoked = fmt.Errorf("%w: the credential was revoked", ErrUnauthenticated)
+
 // Action is what somebody asks to do with a stream key.
 type Action uint8
 

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -224,6 +225,13 @@ const KeyPrefix = "mk_"
 
 func looksLikeKey(s string) bool { return strings.HasPrefix(s, KeyPrefix) }
 
+// KeySubject begins the subject of who publishes by a stream key, before its ID.
+const KeySubject = "key:"
+
+// NewStreamKey returns a secret of 160 bits for a stream key, without what an
+// encoder could take for the end of it.
+func NewStreamKey() string { return KeyPrefix + strings.ToLower(rand.Text() + rand.Text())[:32] }
+
 // maxStreamKey bounds a stream key's secret, in bytes.
 const maxStreamKey = 128
 
@@ -250,5 +258,5 @@ func (d *Doors) byKey(ctx context.Context, r *Request) (Grant, error) {
 	case k.Key != r.Key:
 		return Grant{}, fmt.Errorf("%w: the stream key is not for this stream", ErrForbidden)
 	}
-	return Grant{Subject: "key:" + k.ID, Name: r.Name, Expires: k.Expires}, nil
+	return Grant{Subject: KeySubject + k.ID, Name: r.Name, Expires: k.Expires}, nil
 }

@@ -210,6 +210,30 @@ func (s *Server) Kick(key streamkey.Key, hold time.Duration) bool {
 	return false
 }
 
+// Subjects returns who publishes now, by the subjects of their grants.
+func (s *Server) Subjects() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []string
+	for _, x := range s.publishers {
+		if x.subject != "" && !x.leaving {
+			all = append(all, x.subject)
+		}
+	}
+	return all
+}
+
+// EndSubject ends the publishers of a subject, for a reason that they are told.
+func (s *Server) EndSubject(subject string, why error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, x := range s.publishers {
+		if x.subject == subject && !x.leaving {
+			x.end(why)
+		}
+	}
+}
+
 // Publishing is the connection that publishes a stream now.
 type Publishing struct {
 	Protocol   string

@@ -95,7 +95,7 @@ func listen(ctx context.Context, c config, authorizer auth.Authorizer, log *slog
 	}
 	c.Chat.Origins = c.Origin.AllowOrigin
 	if s.auth = authorizer; authorizer == nil {
-		if s.doors, s.secret, s.fresh, err = openDoors(c, nil, log); err != nil {
+		if s.doors, s.secret, s.fresh, err = openDoors(c, streamKeys(s.kept), log); err != nil {
 			return nil, err
 		}
 		s.auth = s.doors
@@ -222,6 +222,7 @@ func (s *server) serve(ctx context.Context) error {
 	others.Go(func() { s.hub.Run(viewCtx) })
 	if s.doors != nil {
 		others.Go(func() { s.doors.Run(viewCtx) })
+		others.Go(func() { s.watchKeys(viewCtx) })
 	}
 	public := s.httpServer(viewCtx, http.HandlerFunc(s.route))
 	public.TLSConfig = s.secure

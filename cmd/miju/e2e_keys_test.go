@@ -1,0 +1,85 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/miju-live/miju/auth"
+)
+
+// TestStreamKeys manages keys beside a running server, with its database.
+func TestStreamKeys(t *testing.T) {
+	for name, database := range map[string]func(t *testing.T) string{
+		"sqlite":   func(*testing.T) string { return "" },
+		"postgres": func(t *testing.T) string { return newDatabase(t) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var dir, db string
+			s := startWith(t, nil, closed, func(c *config) {
+				c.Store.DB = database(t)
+				c.Ingest.PublishLinger = 0
+				dir, db = c.Data.Dir, c.Store.DB
+			})
+			key := func(args ...string) string {
+				t.Helper()
+				out, err := run(t, nil, append([]string{"key", "--data-dir", dir, "--db", db}, args...)...)
+				if err != nil {
+					t.Fatal(args, err)
+				}
+				if strings.HasPrefix(out, auth.KeyPrefix) {
+					s.secrets = append(s.secrets, strings.TrimSpace(out))
+				}
+				return strings.TrimSpace(out)
+			}
+			push := func(name, secret string) *program {
+				return spawn(t, "ffmpeg", "-hide_banner", "-loglevel", "error", "-nostdin", "-re", "-stream_loop", "-1", "-i", clipPath("h264-aac.flv"),
+					"-c", "copy", "-f", "flv", s.rtmpURL(name+"?token="+secret))
+			}
+			first := key("create", "live/alice", "--owner", "Alice's truck", "--expires", "720h")
+			if len(first) != len(auth.KeyPrefix)+32 {
+				t.Errorf("%q", first)
+			}
+			push("alice", first)
+			s.waitLive(t, "alice")
+			push("bob", first)
+			waitFor(t, "another stream to be refused", func() bool { return s.log.count("live/bob", "not for this stream") > 0 })
+
+			second := key("rotate", "live/alice")
+			waitFor(t, "who publishes by the old key to be cut off", func() bool { return s.log.count("live/alice", "revoked") > 0 })
+			push("alice", first)
+			waitFor(t, "the old key to be refused", func() bool { return s.log.count("live/alice", "the stream key is unknown") > 0 })
+			push("alice", second)
+			s.waitLive(t, "alice")
+
+			list := key("list")
+			if strings.Count(list, "live/alice") != 1 || !strings.Contains(list, "Alice's truck") || strings.Contains(list, second) {
+				t.Error(list)
+			}
+			key("revoke", "live/alice")
+			waitFor(t, "who publishes by a revoked key to be cut off", func() bool { return s.log.count("live/alice", "revoked") > 1 })
+			if list := key("list"); strings.Contains(list, "live/alice") {
+				t.Error(list)
+			}
+			s.tellsNothing(t)
+		})
+	}
+}
+
+func TestKeyCommandsThatAreWrong(t *testing.T) {
+	dir := t.TempDir()
+	for want, args := range map[string][]string{
+		"invalid stream key": {"create", "alice"},
+		"--expires":          {"create", "live/alice", "--expires", "soon"},
+		"--owner":            {"create", "live/alice", "--owner", strings.Repeat("a", 101)},
+		"there is no key":    {"revoke", "live/alice"},
+		"no key of":          {"rotate", "x"},
+	} {
+		if out, err := run(t, nil, append([]string{"key", "--data-dir", dir}, args...)...); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: %s %v", args, out, err)
+		}
+	}
+	if out, err := run(t, nil, "key", "list", "--data-dir", ""); err == nil {
+		t.Errorf("without a database: %s", out)
+	}
+}
