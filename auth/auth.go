@@ -67,6 +67,8 @@ type Request struct {
 	// "/live/alice.flv"; empty is "/" and the key. Query is all that stood behind
 	// it, undecoded, for signatures too; it is never logged.
 	Path, Query string
+	// User is who has proved to the protocol itself to know a password of Users.
+	User string
 	// Continues says that this is one more request of a player that plays
 	// already, if it tells the truth: for a file that a playlist lists.
 	Continues bool

@@ -17,6 +17,7 @@ type Config struct {
 	JWKSRefresh   time.Duration `flag:"jwks-refresh" group:"auth" help:"how often the key set is fetched anew; a token with an unknown key ID has it fetched at once" min:"10s" max:"24h"`
 	Issuer        string        `flag:"jwks-issuer" group:"auth" help:"take only tokens of this iss of the key set; empty takes all"`
 	Audience      string        `flag:"jwks-audience" group:"auth" help:"take only tokens for this aud of the key set; empty takes all"`
+	Users         string        `flag:"rtmp-users" group:"auth" help:"file of users for encoders that know names and passwords only (RTMP authmod=adobe): a name, a password and a pattern like hw/truck a line"`
 	URLSign       string        `flag:"url-sign" group:"auth" help:"signed URLs to take, besides tokens: aliyun, tencent, nginx, or several with commas"`
 	SignPublish   string        `flag:"url-sign-publish" group:"auth" help:"file of the secrets of URLs signed to publish, one a line"`
 	SignPlay      string        `flag:"url-sign-play" group:"auth" help:"file of the secrets of URLs signed to play, one a line; none of --url-sign-publish"`

@@ -40,6 +40,7 @@ type Doors struct {
 	keySet  *keySet
 	keys    Keys
 	signer  *signer
+	users   *Users
 	log     *slog.Logger
 	now     func() time.Time
 
@@ -76,6 +77,11 @@ func New(c Config, o Options) (*Doors, error) {
 	}
 	d.tokens = newTokens(o.Secret, d.keySet, c)
 	var err error
+	if c.Users != "" {
+		if d.users, err = ReadUsers(c.Users); err != nil {
+			return nil, fmt.Errorf("--rtmp-users: %w", err)
+		}
+	}
 	d.signer, err = newSigner(c)
 	return d, err
 }
@@ -177,6 +183,10 @@ func (d *Doors) credential(ctx context.Context, r *Request) (g Grant, found bool
 		g, err = d.bySignature(r, x)
 		return g, true, err
 	}
+	if r.User != "" {
+		g, err = d.byUser(r)
+		return g, true, err
+	}
 	return g, false, nil
 }
 
@@ -225,8 +235,12 @@ const KeyPrefix = "mk_"
 
 func looksLikeKey(s string) bool { return strings.HasPrefix(s, KeyPrefix) }
 
+// OwnSubject begins subjects that no token may have: who publishes by what is not
+// a token must not be taken for somebody else, nor the other way round.
+const OwnSubject = "miju:"
+
 // KeySubject begins the subject of who publishes by a stream key, before its ID.
-const KeySubject = "key:"
+const KeySubject = OwnSubject + "key:"
 
 // NewStreamKey returns a secret of 160 bits for a stream key, without what an
 // encoder could take for the end of it.

@@ -122,7 +122,7 @@ func TestStreamKeys(t *testing.T) {
 	}
 	for secret, want := range map[string]error{"mk_good": nil, "mk_late": ErrUnauthenticated, "mk_bob": ErrForbidden, "mk_other": ErrUnauthenticated} {
 		g, err := d.Authorize(t.Context(), Request{Action: Publish, Key: alice, Token: secret})
-		if !errors.Is(err, want) || want == nil && g.Subject != "key:1" {
+		if !errors.Is(err, want) || want == nil && g.Subject != KeySubject+"1" {
 			t.Errorf("%s: %+v, %v", secret, g, err)
 		}
 	}

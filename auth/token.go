@@ -105,6 +105,9 @@ func (t *tokens) verify(ctx context.Context, token string) (*verdict, error) {
 	if err := t.checkOrigin(v); err != nil {
 		return nil, err
 	}
+	if strings.HasPrefix(v.claims.Subject, OwnSubject) {
+		return nil, fmt.Errorf("%w: the token's subject is reserved", ErrUnauthenticated)
+	}
 	t.verdicts.put(id, v)
 	return v, nil
 }

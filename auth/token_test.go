@@ -101,6 +101,7 @@ var claimCases = []struct {
 	{"another network", map[string]any{"addr": "10.0.0.0/8"}, ErrForbidden},
 	{"an address that is none", map[string]any{"addr": "home"}, ErrUnauthenticated},
 	{"an address that is empty", map[string]any{"addr": ""}, ErrUnauthenticated},
+	{"the subject of a stream key", map[string]any{"sub": KeySubject + "1"}, ErrUnauthenticated},
 	{"too many keys", map[string]any{"key": strings.Repeat("live/alice,", 40)}, ErrUnauthenticated},
 }
 

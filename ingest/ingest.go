@@ -14,6 +14,9 @@ import (
 )
 
 var (
+	// ErrAsked is wrapped by the error of a Conn.Handshake whose peer is to come
+	// back with an answer to what it is told: no refusal that anybody need know of.
+	ErrAsked = errors.New("asked for a name and a password")
 	// ErrBadRequest is wrapped by errors of Conn.Handshake and Conn.ReadFrame
 	// that mean "the peer breaks the protocol".
 	ErrBadRequest = errors.New("bad request")

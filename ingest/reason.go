@@ -68,6 +68,7 @@ var reasons = []struct {
 	{os.ErrDeadlineExceeded, ReasonTimeout},
 	{context.DeadlineExceeded, ReasonTimeout},
 	{io.EOF, ReasonEnded},
+	{ErrAsked, ReasonEnded},
 }
 
 func reasonOf(err error) Reason {

@@ -34,6 +34,12 @@ func TestOperatorsBringTokens(t *testing.T) {
 		}
 	}
 	token := s.mint(t, auth.ActionsOf(auth.Admin))
+	if _, body, _ := getAs(t, at+"/metrics", token); !strings.Contains(body, "go_gc") {
+		t.Errorf("metrics with a token: %s", body)
+	}
+	if _, denied, _ := s.doors.Decided(auth.Admin); denied != 5 {
+		t.Errorf("%d were denied", denied)
+	}
 	if status, _, _ := getAs(t, at+"/api/v1/streams?token="+token, ""); status != http.StatusUnauthorized {
 		t.Errorf("a page could send it: %d", status)
 	}

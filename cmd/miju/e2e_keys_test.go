@@ -1,10 +1,14 @@
 package main
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/miju-live/miju/auth"
+	"github.com/miju-live/miju/streamkey"
 )
 
 // TestStreamKeys manages keys beside a running server, with its database.
@@ -82,4 +86,37 @@ func TestKeyCommandsThatAreWrong(t *testing.T) {
 	if out, err := run(t, nil, "key", "list", "--data-dir", ""); err == nil {
 		t.Errorf("without a database: %s", out)
 	}
+}
+
+// TestHardwareEncodersHavePasswords has ffmpeg, which knows authmod=adobe, publish
+// as hardware encoders do.
+func TestHardwareEncodersHavePasswords(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "users")
+	if err := os.WriteFile(path, []byte("truck hunter22 hw/truck\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := startWith(t, nil, closed, func(c *config) { c.Auth.Users = path })
+	s.secrets = append(s.secrets, "hunter22", "hunter23")
+	push := func(user, at string) *program {
+		return spawn(t, "ffmpeg", "-hide_banner", "-loglevel", "error", "-nostdin", "-re", "-stream_loop", "-1", "-i", clipPath("h264-aac.flv"),
+			"-c", "copy", "-f", "flv", fmt.Sprintf("rtmp://%s%s/%s", user, s.rtmp.Addr(), at))
+	}
+	for name, p := range map[string]*program{
+		"a wrong password": push("truck:hunter23@", "hw/truck"), "no password": push("", "hw/truck"), "another stream": push("truck:hunter22@", "hw/other"),
+	} {
+		if p.wait(t) == nil {
+			t.Errorf("%s publishes", name)
+		}
+	}
+	push("truck:hunter22@", "hw/truck")
+	key, err := streamkey.Parse("hw/truck")
+	if err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "hw/truck to go live", func() bool { _, err := s.hub.Lookup(key); return err == nil })
+	spawn(t, "ffmpeg", "-hide_banner", "-loglevel", "error", "-nostdin", "-re", "-stream_loop", "-1", "-i", clipPath("h264-aac.flv"),
+		"-c", "copy", "-f", "flv", s.rtmpURL("alice?token="+s.mint(t, auth.ActionsOf(auth.Publish))))
+	s.waitLive(t, "alice")
+	s.tellsNothing(t)
 }

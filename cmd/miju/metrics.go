@@ -72,6 +72,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		m.counter("miju_http_failures_total", "Requests of viewers that were answered with an error.", n, "status", strconv.Itoa(status))
 	}
 	c.collectHLS(m)
+	c.collectDoors(m)
 	c.collectChat(m)
 }
 

@@ -136,6 +136,9 @@ func listen(ctx context.Context, c config, authorizer auth.Authorizer, log *slog
 func (s *server) listenRTMP() (err error) {
 	c := s.config.RTMP
 	s.rtmpServer = rtmp.NewServer(c)
+	if s.doors != nil {
+		s.rtmpServer.AskUsers(s.doors.Users())
+	}
 	s.hub.CountEgress(func() uint64 { return s.rtmpServer.Stats().PlayedBytes })
 	if c.Listen != "" {
 		if s.rtmp, err = s.rtmpServer.Listen(); err != nil {

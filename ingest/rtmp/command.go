@@ -2,6 +2,7 @@ package rtmp
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/miju-live/miju/auth"
 	"github.com/miju-live/miju/ingest"
@@ -42,7 +43,7 @@ func (c *conn) obey(cmd message.Command) (auth.Action, error) {
 	return 0, nil
 }
 
-func (c *conn) connect(cmd message.Command) error {
+func (c *conn) connect(cmd message.Command) (err error) {
 	if c.phase >= phaseConnected {
 		return fmt.Errorf("%w: a second connect", ingest.ErrBadRequest)
 	}
@@ -50,6 +51,9 @@ func (c *conn) connect(cmd message.Command) error {
 	o, ok := cmd.Object(0)
 	if !ok {
 		return fmt.Errorf("%w: connect without its object", ingest.ErrBadRequest)
+	}
+	if c.user, err = c.server.adobe.ask(o, c.host(), time.Now()); err != nil {
+		return err
 	}
 	c.app = o.Text("app")
 	c.phase = phaseConnected

@@ -40,6 +40,8 @@ type conn struct {
 	connectID amf0.Number
 	// app is the first part of the name, query included.
 	app string
+	// user is who has proved to know a password.
+	user string
 	// asked is the command that Handshake returned with.
 	asked message.Command
 	// packing is the form of H.265 that a player asked for.
@@ -168,7 +170,7 @@ func (c *conn) shake() error {
 func (c *conn) request(action auth.Action, cmd message.Command) (auth.Request, error) {
 	c.asked = cmd
 	r, query, err := parseName(c.app, cmd.Text(1))
-	r.Action, r.Protocol, r.RemoteAddr = action, c.Protocol(), c.RemoteAddr().String()
+	r.Action, r.Protocol, r.RemoteAddr, r.User = action, c.Protocol(), c.RemoteAddr().String(), c.user
 	if err == nil && action == auth.Play {
 		c.packing, err = packingOf(query.value("hevc"))
 	}

@@ -2,6 +2,7 @@
 package rtmp
 
 import (
+	"crypto/rand"
 	"crypto/tls"
 	"fmt"
 	"net"
@@ -39,11 +40,14 @@ type Server struct {
 	budget *chunk.Budget
 	// players are those who are played to.
 	players fanout.Group
+	adobe   adobe
 }
 
 // NewServer returns a server without listeners.
 func NewServer(c Config) *Server {
-	return &Server{config: c, budget: chunk.NewBudget(int64(c.MaxUnfinishedMiB) << 20)}
+	s := &Server{config: c, budget: chunk.NewBudget(int64(c.MaxUnfinishedMiB) << 20)}
+	rand.Read(s.adobe.key[:])
+	return s
 }
 
 // Stats are the figures of a Server.

@@ -1,0 +1,18 @@
+package main
+
+import "github.com/miju-live/miju/auth"
+
+// collectDoors writes what was decided at the doors.
+func (c collector) collectDoors(m metricWriter) {
+	if c.doors == nil {
+		return
+	}
+	for a := auth.Publish; a <= auth.Admin; a++ {
+		granted, denied, undecided := c.doors.Decided(a)
+		for outcome, n := range map[string]uint64{"granted": granted, "denied": denied, "undecided": undecided} {
+			if n > 0 {
+				m.counter("miju_auth_decisions_total", "Requests to publish, play, chat or administer, by what was decided.", n, "action", a.String(), "outcome", outcome)
+			}
+		}
+	}
+}
