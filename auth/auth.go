@@ -72,6 +72,11 @@ type Request struct {
 	// Continues says that this is one more request of a player that plays
 	// already, if it tells the truth: for a file that a playlist lists.
 	Continues bool
+	// Edge is the secret by which a trusted edge says that it has decided itself
+	// who plays. It is never logged.
+	Edge string
+	// Reads says that a chat is only to be read.
+	Reads bool
 	// Internal is set for what the server asks of itself, as to play a file.
 	Internal bool
 	// Name is the name that a chat member asks for; empty elsewhere.
@@ -93,6 +98,10 @@ type Grant struct {
 	Role Role
 	// Expires is when the grant ends; zero is never.
 	Expires time.Time
+	// Edge says that a trusted edge asks, for more people than one: it may keep
+	// the answer. Private says that no cache may share it, since others would not be
+	// given it.
+	Edge, Private bool
 }
 
 // Role is what somebody is in a chat room.

@@ -18,6 +18,7 @@ type Config struct {
 	Issuer        string        `flag:"jwks-issuer" group:"auth" help:"take only tokens of this iss of the key set; empty takes all"`
 	Audience      string        `flag:"jwks-audience" group:"auth" help:"take only tokens for this aud of the key set; empty takes all"`
 	Users         string        `flag:"rtmp-users" group:"auth" help:"file of users for encoders that know names and passwords only (RTMP authmod=adobe): a name, a password and a pattern like hw/truck a line"`
+	EdgeSecrets   string        `flag:"cdn-secret" group:"auth" help:"file of the secrets, one a line, by which edges are known that have checked already who plays (header Miju-CDN-Secret); read again when it changes"`
 	URLSign       string        `flag:"url-sign" group:"auth" help:"signed URLs to take, besides tokens: aliyun, tencent, nginx, or several with commas"`
 	SignPublish   string        `flag:"url-sign-publish" group:"auth" help:"file of the secrets of URLs signed to publish, one a line"`
 	SignPlay      string        `flag:"url-sign-play" group:"auth" help:"file of the secrets of URLs signed to play, one a line; none of --url-sign-publish"`

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -41,6 +42,7 @@ type Doors struct {
 	keys    Keys
 	signer  *signer
 	users   *Users
+	edges   *edges
 	log     *slog.Logger
 	now     func() time.Time
 
@@ -82,6 +84,9 @@ func New(c Config, o Options) (*Doors, error) {
 			return nil, fmt.Errorf("--rtmp-users: %w", err)
 		}
 	}
+	if d.edges, err = newEdges(c.EdgeSecrets); err != nil {
+		return nil, err
+	}
 	d.signer, err = newSigner(c)
 	return d, err
 }
@@ -89,17 +94,22 @@ func New(c Config, o Options) (*Doors, error) {
 // CanVerify reports whether there is anything that a token can be signed by.
 func (d *Doors) CanVerify() bool { return d.secret != nil || d.keySet != nil }
 
-// Run keeps the key set fresh until ctx ends.
+// Run keeps the key set and the secrets of edges fresh until ctx ends.
 func (d *Doors) Run(ctx context.Context) {
-	if d.keySet == nil {
-		return
+	var running sync.WaitGroup
+	defer running.Wait()
+	running.Go(func() {
+		d.edges.run(ctx, func(err error) { d.log.Error("cannot read the secrets of edges again", "err", err) })
+	})
+	if d.keySet != nil {
+		d.keySet.run(ctx, d.config.JWKSRefresh, func(err error) { d.log.Error("cannot refresh the keys of tokens", "err", err) })
 	}
-	d.keySet.run(ctx, d.config.JWKSRefresh, func(err error) { d.log.Error("cannot refresh the keys of tokens", "err", err) })
 }
 
 // Authorize implements Authorizer.
 func (d *Doors) Authorize(ctx context.Context, r Request) (Grant, error) {
 	g, err := d.decide(ctx, &r)
+	g.Private = err == nil && (r.Action == Play || r.Action == Chat) && !g.Edge && !d.open(&r)
 	outcome := granted
 	switch {
 	case errors.Is(err, ErrDenied):
@@ -113,6 +123,10 @@ func (d *Doors) Authorize(ctx context.Context, r Request) (Grant, error) {
 	return g, err
 }
 
+// Checked returns how many tokens' signatures were looked at; those that are
+// remembered are not.
+func (d *Doors) Checked() uint64 { return d.tokens.checked.Load() }
+
 // Decided returns how many requests were granted, denied and could not be
 // decided.
 func (d *Doors) Decided(a Action) (yes, no, unknown uint64) {
@@ -124,6 +138,9 @@ func (d *Doors) decide(ctx context.Context, r *Request) (Grant, error) {
 	anybody := Grant{Name: r.Name}
 	if r.Internal {
 		return anybody, nil
+	}
+	if d.byEdge(r) {
+		return Grant{Edge: true}, nil
 	}
 	open := d.open(r)
 	if open && r.Action == Play { // there is nothing to be found out

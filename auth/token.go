@@ -40,6 +40,8 @@ type tokens struct {
 	issuer, audience string
 	parser           *jwt.Parser
 	verdicts         *verdicts
+	// checked counts signatures that were looked at.
+	checked atomic.Uint64
 }
 
 func newTokens(secret []byte, keys *keySet, c Config) *tokens {
@@ -80,6 +82,7 @@ func (t *tokens) verify(ctx context.Context, token string) (*verdict, error) {
 		return v, nil
 	}
 	v := &verdict{}
+	t.checked.Add(1)
 	var undecided error
 	_, err := t.parser.ParseWithClaims(token, &v.claims, func(parsed *jwt.Token) (any, error) {
 		if err := t.checkHeader(parsed); err != nil {

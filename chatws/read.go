@@ -55,7 +55,7 @@ func (s *Server) mayRead(w http.ResponseWriter, r *http.Request, key streamkey.K
 	ctx, cancel := context.WithTimeout(r.Context(), authTimeout)
 	defer cancel()
 	g, err := s.auth.Authorize(ctx, auth.Request{
-		Action: auth.Chat, Key: key, Token: auth.TokenOf(r), Protocol: "chat", RemoteAddr: r.RemoteAddr,
+		Action: auth.Chat, Key: key, Token: auth.TokenOf(r), Edge: auth.EdgeOf(r), Reads: true, Protocol: "chat", RemoteAddr: r.RemoteAddr,
 	})
 	switch {
 	case err == nil:
@@ -107,7 +107,8 @@ func (s *Server) begin(w http.ResponseWriter) bool {
 }
 
 func (s *Server) serveIndex(w http.ResponseWriter, r *http.Request, key streamkey.Key) {
-	if _, ok := s.mayRead(w, r, key); !ok || !s.begin(w) {
+	g, ok := s.mayRead(w, r, key)
+	if !ok || !s.begin(w) {
 		return
 	}
 	defer s.running.Done()
@@ -116,12 +117,13 @@ func (s *Server) serveIndex(w http.ResponseWriter, r *http.Request, key streamke
 		index = r.indexNow(time.Now())
 		return nil
 	}) {
-		serveJSON(w, r, index, "max-age=1")
+		serveJSON(w, r, index, sharedWith(g, "max-age=1"))
 	}
 }
 
 func (s *Server) serveChunk(w http.ResponseWriter, r *http.Request, key streamkey.Key, number int64) {
-	if !s.begin(w) {
+	g, ok := s.mayRead(w, r, key)
+	if !ok || !s.begin(w) {
 		return
 	}
 	defer s.running.Done()
@@ -132,7 +134,7 @@ func (s *Server) serveChunk(w http.ResponseWriter, r *http.Request, key streamke
 	}
 	switch {
 	case err == nil:
-		serveJSON(w, r, b, "max-age=3600, immutable")
+		serveJSON(w, r, b, sharedWith(g, "max-age=3600, immutable"))
 	case errors.Is(err, errTooOld):
 		failFor(w, http.StatusNotFound, "gone", "that chunk is gone, begin with index.json", "max-age=60")
 	case errors.Is(err, errTooSoon):
@@ -141,6 +143,14 @@ func (s *Server) serveChunk(w http.ResponseWriter, r *http.Request, key streamke
 		w.Header().Set("Retry-After", "1")
 		fail(w, http.StatusServiceUnavailable, "down", "the server is going away")
 	}
+}
+
+// sharedWith returns what a cache may do with an answer to g's bearer.
+func sharedWith(g auth.Grant, cache string) string {
+	if g.Private {
+		return "private, " + cache
+	}
+	return cache
 }
 
 func serveJSON(w http.ResponseWriter, r *http.Request, b []byte, cache string) {

@@ -38,6 +38,7 @@ var requestHeads = []struct {
 	{"a part", "GET /live/x/video-1-2.mp4 HTTP/1.1\r\nHost: [::1]:80\r\n\r\n", true},
 	{"headers in small letters, twice, and empty", "GET /live/x.m3u8 HTTP/1.1\r\nhost:a\r\naccept-encoding: gzip\r\nACCEPT-ENCODING:  br \r\nX-Empty:\r\n\r\n", true},
 	{"kept alive", "GET /live/x.m3u8 HTTP/1.1\r\nHost: a\r\nConnection: Keep-Alive\r\n\r\n", true},
+	{"a token before it", "GET /t/ey.J-_.x/live/x/video-1-2.mp4 HTTP/1.1\r\nHost: a\r\n\r\n", true},
 	{"an odd query", "GET /live/x.m3u8?%zz&=;\"<'?/ HTTP/1.1\r\nHost: a\r\n\r\n", true},
 	{"HEAD", "HEAD /live/x.m3u8 HTTP/1.1\r\nHost: a\r\n\r\n", false},
 	{"HTTP/1.0", "GET /live/x.m3u8 HTTP/1.0\r\nHost: a\r\n\r\n", false},

@@ -12,18 +12,20 @@ import (
 // place. A map entry of its own for each would cost more than the rest of an
 // answer.
 var (
-	typePlaylist  = []string{"application/vnd.apple.mpegurl"}
-	typeVideo     = []string{"video/mp4"}
-	typeAudio     = []string{"audio/mp4"}
-	noStore       = []string{"no-store"}
-	immutable     = []string{"max-age=3600, immutable"}
-	encodingGzip  = []string{"gzip"}
-	varyEncoding  = []string{"Accept-Encoding"}
-	varyBoth      = []string{"Origin", "Accept-Encoding"}
-	varyOrigin    = []string{"Origin"}
-	rangesBytes   = []string{"bytes"}
-	everyOrigin   = []string{"*"}
-	exposeHeaders = []string{"Age, Content-Length, Content-Range, Date"}
+	typePlaylist = []string{"application/vnd.apple.mpegurl"}
+	typeVideo    = []string{"video/mp4"}
+	typeAudio    = []string{"audio/mp4"}
+	noStore      = []string{"no-store"}
+	immutable    = []string{"max-age=3600, immutable"}
+	// immutablePrivate is for those whom nobody else may get it from.
+	immutablePrivate = []string{"private, max-age=3600, immutable"}
+	encodingGzip     = []string{"gzip"}
+	varyEncoding     = []string{"Accept-Encoding"}
+	varyBoth         = []string{"Origin", "Accept-Encoding"}
+	varyOrigin       = []string{"Origin"}
+	rangesBytes      = []string{"bytes"}
+	everyOrigin      = []string{"*"}
+	exposeHeaders    = []string{"Age, Content-Length, Content-Range, Date"}
 )
 
 // lateCacheControl names Cache-Control so that net/http, which writes headers in
@@ -32,20 +34,31 @@ var lateCacheControl = strings.ToLower("Cache-Control")
 
 // maxAges are the values of Cache-Control by seconds; below one second nothing
 // may be kept unasked.
-var maxAges = func() (all [256][]string) {
-	all[0] = []string{"no-cache"}
-	for i := 1; i < len(all); i++ {
-		all[i] = []string{"max-age=" + strconv.Itoa(i)}
-	}
-	return all
-}()
+var (
+	maxAges        = maxAgesWith("")
+	maxAgesPrivate = maxAgesWith(private)
+)
 
-func maxAge(age time.Duration) []string {
-	s := int(age / time.Second)
-	if s < len(maxAges) {
-		return maxAges[s]
+// private keeps what follows in Cache-Control from shared caches.
+const private = "private, "
+
+func maxAgesWith(before string) *[256][]string {
+	all := [256][]string{{before + "no-cache"}}
+	for i := 1; i < len(all); i++ {
+		all[i] = []string{before + "max-age=" + strconv.Itoa(i)}
 	}
-	return []string{"max-age=" + strconv.Itoa(s)}
+	return &all
+}
+
+func maxAge(age time.Duration) []string        { return ageIn(maxAges, "", age) }
+func maxAgePrivate(age time.Duration) []string { return ageIn(maxAgesPrivate, private, age) }
+
+func ageIn(ready *[256][]string, before string, age time.Duration) []string {
+	s := int(age / time.Second)
+	if s < len(ready) {
+		return ready[s]
+	}
+	return []string{before + "max-age=" + strconv.Itoa(s)}
 }
 
 // fileType is the header for a media type.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/miju-live/miju/auth"
 	"github.com/miju-live/miju/remux/hls"
 	"github.com/miju-live/miju/streamkey"
 )
@@ -26,21 +27,21 @@ const (
 )
 
 // serveMultivariant answers /app/name.m3u8.
-func (h *hlsOrigin) serveMultivariant(w http.ResponseWriter, r *http.Request, key streamkey.Key) {
+func (h *hlsOrigin) serveMultivariant(w http.ResponseWriter, r *http.Request, key streamkey.Key, g auth.Grant) {
 	h.requests[hlsMultivariant].Add(1)
 	if !h.server.admitUncounted(w, key) {
 		return
 	}
 	if _, s := h.state(w, r, key); s != nil {
-		h.servePlaylist(w, r, s, s.multivariant, s.window.TargetDuration()/2)
+		h.servePlaylist(w, r, s, s.multivariant, s.window.TargetDuration()/2, g)
 	}
 }
 
 // serveFile answers /app/name/file: a media playlist, an initialization
 // section, a part or a segment.
-func (h *hlsOrigin) serveFile(w http.ResponseWriter, r *http.Request, key streamkey.Key, file string) {
+func (h *hlsOrigin) serveFile(w http.ResponseWriter, r *http.Request, key streamkey.Key, file string, g auth.Grant) {
 	if name, ok := strings.CutSuffix(file, ".m3u8"); ok {
-		h.serveMedia(w, r, key, name)
+		h.serveMedia(w, r, key, name, g)
 		return
 	}
 	h.requests[kindOf(file)].Add(1)
@@ -64,6 +65,9 @@ func (h *hlsOrigin) serveFile(w http.ResponseWriter, r *http.Request, key stream
 	header := w.Header()
 	header["Content-Type"] = fileType(f.Type)
 	header["Cache-Control"] = immutable
+	if g.Private {
+		header["Cache-Control"] = immutablePrivate
+	}
 	header["Accept-Ranges"] = rangesBytes
 	if f.Stored != "" {
 		h.serveStored(w, r, p, s, f)
@@ -88,7 +92,7 @@ func (h *hlsOrigin) serveStored(w http.ResponseWriter, r *http.Request, p *packa
 }
 
 // serveMedia answers a media playlist, when it is what the directives ask for.
-func (h *hlsOrigin) serveMedia(w http.ResponseWriter, r *http.Request, key streamkey.Key, name string) {
+func (h *hlsOrigin) serveMedia(w http.ResponseWriter, r *http.Request, key streamkey.Key, name string, g auth.Grant) {
 	h.requests[hlsMedia].Add(1)
 	d, err := parseDirectives(r.URL.RawQuery)
 	if err != nil {
@@ -123,7 +127,7 @@ func (h *hlsOrigin) serveMedia(w http.ResponseWriter, r *http.Request, key strea
 	if d.skip && !s.ended && (!d.block() || rendition.Lists(d.msn)) {
 		l = rendition.delta
 	}
-	h.servePlaylist(w, r, s, l, age)
+	h.servePlaylist(w, r, s, l, age, g)
 }
 
 // state returns the stream's packager and its state once that has a window; it
@@ -215,7 +219,7 @@ func passed(w *hls.Window, file string) bool {
 	return ok && !slices.ContainsFunc(w.Renditions(), func(r *hls.Rendition) bool { return !r.Has(msn, int(min(part, 1e6))) })
 }
 
-func (h *hlsOrigin) servePlaylist(w http.ResponseWriter, r *http.Request, s *hlsState, l *playlist, age time.Duration) {
+func (h *hlsOrigin) servePlaylist(w http.ResponseWriter, r *http.Request, s *hlsState, l *playlist, age time.Duration, g auth.Grant) {
 	if s.ended {
 		age = time.Second // the key may start again
 	}
@@ -226,9 +230,14 @@ func (h *hlsOrigin) servePlaylist(w http.ResponseWriter, r *http.Request, s *hls
 	if !h.server.anyOrigin {
 		header["Vary"] = varyBoth
 	}
-	if h.server.config.HLS.TokenInPlaylist {
-		h.servePersonal(w, r, l, age)
-		return
+	if g.Private || h.server.config.HLS.TokenInPlaylist && !g.Edge {
+		header["Cache-Control"] = maxAgePrivate(age)
+	}
+	if h.server.config.HLS.TokenInPlaylist && !g.Edge {
+		if credentials := auth.Credentials(r.URL.RawQuery); credentials != "" {
+			h.servePersonal(w, r, l, credentials)
+			return
+		}
 	}
 	body, length := l.plain, l.length
 	if acceptsGzip(r.Header) {

@@ -4,9 +4,6 @@ import (
 	"bytes"
 	"net/http"
 	"strconv"
-	"time"
-
-	"github.com/miju-live/miju/auth"
 )
 
 // maxToken bounds a token that is put into playlists, in bytes as it stands
@@ -17,18 +14,14 @@ const maxToken = 4096
 // players do not hand a query on from a playlist to what it lists. Nobody else
 // may get that answer, and a cache whose key has no token must not keep one
 // without it either: none that could be had with a token is shared.
-func (h *hlsOrigin) servePersonal(w http.ResponseWriter, r *http.Request, l *playlist, age time.Duration) {
+func (h *hlsOrigin) servePersonal(w http.ResponseWriter, r *http.Request, l *playlist, credentials string) {
 	header := w.Header()
-	header.Set("Cache-Control", "private, "+maxAge(age)[0])
-	body := l.plain
-	if credentials := auth.Credentials(r.URL.RawQuery); credentials != "" {
-		if len(credentials) > maxToken+len("token=") {
-			header.Del("Cache-Control")
-			h.server.fail(w, http.StatusBadRequest, "bad_token", "the token is too long to be put into a playlist")
-			return
-		}
-		body = appendWithQuery(make([]byte, 0, 2*len(body)), body, credentials)
+	if len(credentials) > maxToken+len("token=") {
+		header.Del("Cache-Control")
+		h.server.fail(w, http.StatusBadRequest, "bad_token", "the token is too long to be put into a playlist")
+		return
 	}
+	body := appendWithQuery(make([]byte, 0, 2*len(l.plain)), l.plain, credentials)
 	if acceptsGzip(r.Header) {
 		header["Content-Encoding"] = encodingGzip
 		body = compress(body)

@@ -120,7 +120,8 @@ func (s *Server) Stats() Stats {
 }
 
 // ServeHTTP routes by the path's form: /app/name is the watch page,
-// /app/name.ext an egress, /app/name/file a file of HLS.
+// /app/name.ext an egress, /app/name/file a file of HLS, and /api/check before one
+// of them the question whether it would be answered.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.allowOrigin(w.Header(), r)
 	switch r.Method {
@@ -132,6 +133,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		w.Header().Set("Allow", "GET, HEAD, OPTIONS")
 		s.fail(w, http.StatusMethodNotAllowed, "method_not_allowed", r.Method+" is not for this URL")
+		return
+	}
+	if file, ok := strings.CutPrefix(r.URL.Path, checkPath); ok {
+		s.serveCheck(w, r, file)
 		return
 	}
 	rest, ok := strings.CutPrefix(r.URL.Path, "/")
@@ -152,8 +157,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case below:
-		if _, ok := s.mayPlay(w, r, key, "hls", true); ok {
-			s.hls.serveFile(w, r, key, file)
+		if g, ok := s.mayPlay(w, r, key, "hls", true); ok {
+			s.hls.serveFile(w, r, key, file, g)
 		}
 	case ext == "":
 		s.page.ServeHTTP(w, r)
@@ -162,8 +167,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case ext == "ts":
 		s.serveWhile(w, r, key, "http-ts", s.serveTS)
 	case ext == "m3u8":
-		if _, ok := s.mayPlay(w, r, key, "hls", false); ok {
-			s.hls.serveMultivariant(w, r, key)
+		if g, ok := s.mayPlay(w, r, key, "hls", false); ok {
+			s.hls.serveMultivariant(w, r, key, g)
 		}
 	default:
 		s.notFound(w, "unknown_format", "streams are served as .flv, .ts and .m3u8, not ."+ext)
@@ -187,10 +192,15 @@ func (s *Server) serveWhile(w http.ResponseWriter, r *http.Request, key streamke
 // mayPlay reports whether the viewer may play key; it answers the request if
 // not. continues is for a file that a playlist lists.
 func (s *Server) mayPlay(w http.ResponseWriter, r *http.Request, key streamkey.Key, protocol string, continues bool) (auth.Grant, bool) {
-	g, err := s.auth.Authorize(r.Context(), auth.Request{
+	return s.may(w, r, auth.Request{
 		Action: auth.Play, Key: key, Token: auth.TokenOf(r), Path: r.URL.Path, Query: r.URL.RawQuery, Continues: continues,
-		Protocol: protocol, RemoteAddr: r.RemoteAddr,
+		Edge: auth.EdgeOf(r), Protocol: protocol, RemoteAddr: r.RemoteAddr,
 	})
+}
+
+// may reports what is permitted; it answers the request if nothing is.
+func (s *Server) may(w http.ResponseWriter, r *http.Request, q auth.Request) (auth.Grant, bool) {
+	g, err := s.auth.Authorize(r.Context(), q)
 	switch {
 	case err == nil:
 		return g, true
@@ -200,7 +210,7 @@ func (s *Server) mayPlay(w http.ResponseWriter, r *http.Request, key streamkey.K
 	case errors.Is(err, auth.ErrDenied):
 		s.fail(w, http.StatusForbidden, "denied", err.Error())
 	default:
-		s.log.Error("cannot decide who may play", "stream", key, "err", err)
+		s.log.Error("cannot decide who may play", "stream", q.Key, "err", err)
 		s.fail(w, http.StatusServiceUnavailable, "undecided", "cannot decide now whether you may play this")
 	}
 	return auth.Grant{}, false

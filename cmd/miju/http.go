@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/miju-live/miju/auth"
 	"github.com/miju-live/miju/origin"
 )
 
@@ -83,8 +84,9 @@ func (s *server) serveHTTP(hs *http.Server, l net.Listener, secure bool, running
 }
 
 // route sends /app/name/chat, and what is below it, to the chat and all else
-// to the origin.
+// to the origin. All of it may stand behind /t/TOKEN.
 func (s *server) route(w http.ResponseWriter, r *http.Request) {
+	auth.CutToken(r)
 	if parts := strings.SplitN(r.URL.Path, "/", 5); len(parts) >= 4 && parts[3] == "chat" {
 		s.chat.ServeHTTP(w, r)
 		return
