@@ -8,6 +8,7 @@ import (
 
 	"github.com/miju-live/miju/admin"
 	"github.com/miju-live/miju/auth"
+	"github.com/miju-live/miju/certs"
 	"github.com/miju-live/miju/chatstore"
 	"github.com/miju-live/miju/chatws"
 	"github.com/miju-live/miju/ingest"
@@ -55,6 +56,7 @@ func defaultConfig() config {
 		RTMP:   rtmp.DefaultConfig(),
 		SRT:    srt.DefaultConfig(),
 		HTTP:   httpConfig{Listen: ":8080"},
+		TLS:    certs.DefaultConfig(),
 		Admin:  admin.DefaultConfig(),
 		Auth:   auth.DefaultConfig(),
 		Ingest: ingest.DefaultConfig(),
@@ -95,18 +97,8 @@ func (c *config) validate() error {
 			return err
 		}
 	}
-	for flag, addr := range map[string]string{"rtmps": c.RTMP.ListenTLS, "https": c.HTTP.ListenTLS} {
-		if addr == "" {
-			continue
-		}
-		if _, err := c.TLS.load(); err != nil {
-			return fmt.Errorf("--%s is %s: %w", flag, addr, err)
-		}
-	}
-	if c.TLS.Cert != "" || c.TLS.Key != "" {
-		if _, err := c.TLS.load(); err != nil {
-			return err
-		}
+	if err := c.checkTLS(); err != nil {
+		return err
 	}
 	if _, err := c.Log.logger(); err != nil {
 		return err

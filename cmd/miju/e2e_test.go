@@ -20,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/miju-live/miju/auth"
+	"github.com/miju-live/miju/certs/acmetest"
 	"github.com/miju-live/miju/stream"
 	"github.com/miju-live/miju/streamkey"
 )
@@ -36,7 +37,7 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) { os.Exit(max(code, stopPostgres())) }))
+	goleak.VerifyTestMain(m, append(acmetest.Leaks(), goleak.Cleanup(func(code int) { os.Exit(max(code, stopPostgres())) }))...)
 }
 
 // patience is how long a test waits for what must come: far longer than it

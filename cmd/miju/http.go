@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -17,7 +16,7 @@ import (
 
 type httpConfig struct {
 	Listen    string `flag:"http" group:"network" help:"address for viewers, CDN edges and chat, by HTTP/1.1 and by HTTP/2 without negotiation; empty turns it off"`
-	ListenTLS string `flag:"https" group:"network" help:"address for the same over TLS, which browsers need for HTTP/2 and Apple's players for low latency; needs --tls-cert and --tls-key"`
+	ListenTLS string `flag:"https" group:"network" help:"address for the same over TLS, which browsers need for HTTP/2 and Apple's players for low latency; needs --tls-cert and --tls-key, or --acme-domain"`
 }
 
 // maxStreams is how many requests one HTTP/2 connection may have open. An edge
@@ -33,9 +32,6 @@ func (s *server) listenHTTP() (err error) {
 		}
 	}
 	if c.ListenTLS != "" {
-		if s.secure, err = s.config.TLS.load(); err != nil {
-			return fmt.Errorf("--https is %s: %w", c.ListenTLS, err)
-		}
 		if s.https, err = net.Listen("tcp", c.ListenTLS); err != nil {
 			return listenError("HTTPS", "https", c.ListenTLS, err)
 		}
@@ -86,6 +82,9 @@ func (s *server) serveHTTP(hs *http.Server, l net.Listener, secure bool, running
 // route sends /app/name/chat, and what is below it, to the chat and all else
 // to the origin. All of it may stand behind /t/TOKEN.
 func (s *server) route(w http.ResponseWriter, r *http.Request) {
+	if s.certs != nil && s.certs.Challenge(w, r) {
+		return
+	}
 	auth.CutToken(r)
 	if parts := strings.SplitN(r.URL.Path, "/", 5); len(parts) >= 4 && parts[3] == "chat" {
 		s.chat.ServeHTTP(w, r)

@@ -25,6 +25,8 @@ var mayImport = map[string][]string{
 	"media/mediatest":     {"media"},
 	"auth":                {"streamkey"},
 	"backlog":             {},
+	"certs":               {},
+	"certs/acmetest":      {},
 	"stream":              {"media", "streamkey"},
 	"remux/amf0":          {},
 	"remux/flv":           {"media", "remux/amf0"},

@@ -73,6 +73,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	}
 	c.collectHLS(m)
 	c.collectDoors(m)
+	c.collectTLS(m)
 	c.collectChat(m)
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/miju-live/miju/admin"
 	"github.com/miju-live/miju/auth"
+	"github.com/miju-live/miju/certs"
 	"github.com/miju-live/miju/chatstore"
 	"github.com/miju-live/miju/chatws"
 	"github.com/miju-live/miju/ingest"
@@ -63,7 +63,7 @@ type server struct {
 	srt         *srt.Listener
 	http, https net.Listener // https is below TLS
 	admin       net.Listener
-	secure      *tls.Config // of https
+	certs       *certs.Source // of rtmps and https, nil if both are off
 	files       []*file.Listener
 	data        *os.File // holds the lock of the data directory
 }
@@ -112,6 +112,9 @@ func listen(ctx context.Context, c config, authorizer auth.Authorizer, log *slog
 	}
 	s.origin = origin.NewServer(c.Origin, s.hub, s.auth, web.Handler(), log)
 	s.hub.CountEgress(s.origin.Sent)
+	if s.certs, err = openCerts(c, log); err != nil {
+		return nil, err
+	}
 
 	if err = s.listenRTMP(); err != nil {
 		return nil, err
@@ -146,11 +149,7 @@ func (s *server) listenRTMP() (err error) {
 		}
 	}
 	if c.ListenTLS != "" {
-		secure, err := s.config.TLS.load()
-		if err != nil {
-			return err
-		}
-		if s.rtmps, err = s.rtmpServer.ListenTLS(secure); err != nil {
+		if s.rtmps, err = s.rtmpServer.ListenTLS(s.certs.TLS()); err != nil {
 			return listenError("RTMPS", "rtmps", c.ListenTLS, err)
 		}
 	}
@@ -228,7 +227,10 @@ func (s *server) serve(ctx context.Context) error {
 		others.Go(func() { s.watchKeys(viewCtx) })
 	}
 	public := s.httpServer(viewCtx, http.HandlerFunc(s.route))
-	public.TLSConfig = s.secure
+	if s.certs != nil {
+		public.TLSConfig = s.certs.WebTLS()
+		others.Go(func() { s.keepCerts(viewCtx) })
+	}
 	private := s.httpServer(viewCtx, s.adminHandler())
 	s.serveHTTP(public, s.http, false, &others, failed)
 	s.serveHTTP(public, s.https, true, &others, failed)

@@ -17,7 +17,7 @@ import (
 // Config is what an operator sets.
 type Config struct {
 	Listen           string        `flag:"rtmp" group:"network" help:"TCP address for encoders and players that speak RTMP; empty turns it off"`
-	ListenTLS        string        `flag:"rtmps" group:"network" help:"TCP address for those that speak RTMP over TLS, which needs --tls-cert and --tls-key; empty turns it off"`
+	ListenTLS        string        `flag:"rtmps" group:"network" help:"TCP address for those that speak RTMP over TLS, which needs --tls-cert and --tls-key, or --acme-domain; empty turns it off"`
 	Batch            stream.Batch  `flag:"rtmp-batch" group:"latency" help:"write to RTMP players at most this often, as --flv-batch"`
 	IdleBatch        time.Duration `flag:"rtmp-idle-batch" group:"latency" help:"while nobody takes anything of a stream, take what its RTMP encoder sends at most this often, which costs half as much; 0 is at once" min:"0s" max:"200ms"`
 	MaxMessageKiB    int           `flag:"rtmp-max-message" group:"limits" help:"largest RTMP message, which is the largest coded picture, in KiB" min:"64" max:"16383"`
