@@ -35,7 +35,7 @@ export async function chooseEngine(forced: Engine | undefined): Promise<Engine |
 }
 
 export function open(engine: Engine, video: HTMLVideoElement, place: Place, over: (o: Over) => void): Promise<Attempt> {
-  const url = `/${place.key}.${engine === "flv" ? "flv" : "m3u8"}${place.query}`;
+  const url = `${place.before}/${place.key}.${engine === "flv" ? "flv" : "m3u8"}${place.query}`;
   switch (engine) {
     case "hls":
       return playHLS(video, url, over);

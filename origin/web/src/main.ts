@@ -2,7 +2,7 @@
 
 import { by, recall, remember } from "./dom";
 import type { Over } from "./engines";
-import { type Place, placeOf } from "./place";
+import { hideToken, keptToken, type Place, placeOf } from "./place";
 import { Player, type State } from "./player";
 import { Talk } from "./talk";
 import { type Language, languageOf, type Texts, textsOf } from "./texts";
@@ -102,7 +102,8 @@ page.language.addEventListener("click", () => {
   }
 });
 
-const place = placeOf(window.location.pathname, window.location.search);
+const place = placeOf(window.location.pathname, window.location.search, keptToken());
+if (place?.token) hideToken(place);
 by("room").textContent = place?.key ?? "Miju";
 document.title = texts.title(place?.key ?? "");
 render();

@@ -17,10 +17,23 @@ test("a path names a stream", () => {
   expect(placeOf("/live/alice", "?player=flv&token=a%26b")).toEqual({
     key: "live/alice",
     player: "flv",
+    before: "",
     query: "?token=a%26b",
     token: "a&b",
     readOnly: false,
   });
+  for (const [path, search, kept] of [
+    ["/live/alice", "?token=ey.a-b_c", "old"],
+    ["/t/ey.a-b_c/live/alice", "", "old"],
+    ["/live/alice", "", "ey.a-b_c"],
+  ] as const) {
+    expect(placeOf(path, search, kept)).toMatchObject({
+      key: "live/alice",
+      before: "/t/ey.a-b_c",
+      query: "",
+      token: "ey.a-b_c",
+    });
+  }
   expect(placeOf("/live/alice", "?chat=read")?.readOnly).toBe(true);
   expect(placeOf("/live/alice", "?player=vlc")?.player).toBeUndefined();
   for (const path of ["/", "/live", "/live/", "/live/a.b", "/live/a/b", `/live/${"a".repeat(65)}`]) {

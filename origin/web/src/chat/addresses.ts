@@ -23,7 +23,7 @@ export class Addresses {
   }
 
   get index(): string {
-    return this.#file("index.json", { token: this.token });
+    return this.#file("index.json", {});
   }
 
   chunk(n: number): string {
@@ -31,11 +31,17 @@ export class Addresses {
   }
 
   events(resume: Position | undefined): string {
-    return this.#file("events", { token: this.token, resume: resume && `${resume.epoch}-${resume.offset}` });
+    return this.#file("events", { resume: resume && `${resume.epoch}-${resume.offset}` });
   }
 
   #file(name: string, query: Record<string, string | undefined>): string {
     const url = new URL(`${this.#base.href.replace(/^ws/, "http").replace(/\/$/, "")}/${name}`);
+    // Before the path, where an edge looks for it; if it can stand there.
+    if (this.token && /^[\w.~-]+$/.test(this.token)) {
+      url.pathname = url.pathname.replace(/(\/[^/]+){4}$/, (room) => `/t/${this.token}${room}`);
+    } else if (this.token) {
+      url.searchParams.set("token", this.token);
+    }
     for (const [k, v] of Object.entries(query)) if (v !== undefined) url.searchParams.set(k, v);
     return url.href;
   }

@@ -357,22 +357,22 @@ function chunk(number: number, offset: number, events: unknown[], epoch = 100): 
 
 test("who only reads reads chunks", async () => {
   const files = new FakeFiles();
-  files.answers["/live/x/chat/index.json"] = () => index(3, [message(2), message(3)]);
-  files.answers["/live/x/chat/50.json"] = chunk(50, 4, [
+  files.answers["/t/t.-_/live/x/chat/index.json"] = () => index(3, [message(2), message(3)]);
+  files.answers["/t/t.-_/live/x/chat/50.json"] = chunk(50, 4, [
     message(3),
     message(4),
     { type: "presence", users: 9, connections: 9 },
   ]);
-  files.answers["/live/x/chat/51.json"] = chunk(51, 4, []);
-  files.answers["/live/x/chat/52.json"] = chunk(52, 6, [message(6)]);
-  const s = enter({ readOnly: true, token: "t", environment: fakeEnvironment(files) });
+  files.answers["/t/t.-_/live/x/chat/51.json"] = chunk(51, 4, []);
+  files.answers["/t/t.-_/live/x/chat/52.json"] = chunk(52, 6, [message(6)]);
+  const s = enter({ readOnly: true, token: "t.-_", environment: fakeEnvironment(files) });
   await pass(3500);
   expect(FakeSocket.all.length).toBe(0);
   expect(files.asked.slice(0, 4)).toEqual([
-    "/live/x/chat/index.json?token=t",
-    "/live/x/chat/50.json",
-    "/live/x/chat/51.json",
-    "/live/x/chat/52.json",
+    "/t/t.-_/live/x/chat/index.json",
+    "/t/t.-_/live/x/chat/50.json",
+    "/t/t.-_/live/x/chat/51.json",
+    "/t/t.-_/live/x/chat/52.json",
   ]);
   expect(s.texts()).toEqual(["t2", "t3", "t4", "t6"]);
   expect(s.chat.room?.users).toBe(9);
