@@ -276,7 +276,7 @@ func TestEdgeLinks(t *testing.T) {
 	s.waitLive(t, "x")
 	mediaPlaylist(t, s.url(""), "/live/x.m3u8")
 	o := countOrigin(t, s)
-	e := startNginxWith(t, o.Listener.Addr().String(), "#token ", "")
+	e := startNginxWith(t, o.Listener.Addr().String(), "#link ", "")
 	sign := func(key string, expires time.Time) string {
 		sum := md5.Sum(fmt.Appendf(nil, "%d %s SECRET", expires.Unix(), key))
 		return fmt.Sprintf("/t/%d/%s", expires.Unix(), base64.RawURLEncoding.EncodeToString(sum[:]))

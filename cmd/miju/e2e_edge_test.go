@@ -133,7 +133,7 @@ func runEdge(t testing.TB, addr, name string, args ...string) *edge {
 				return false
 			}
 			r.Body.Close()
-			return r.StatusCode == http.StatusNotFound
+			return r.StatusCode == http.StatusNotFound || r.StatusCode == http.StatusUnauthorized
 		})
 	}
 	launch()
@@ -173,7 +173,10 @@ func startNginxWith(t testing.TB, origin string, oldNew ...string) *edge {
 }
 
 // startVarnish runs Varnish with deploy/varnish.vcl.
-func startVarnish(t testing.TB, origin string) *edge {
+func startVarnish(t testing.TB, origin string) *edge { return startVarnishWith(t, origin) }
+
+// startVarnishWith runs Varnish with more of the file replaced.
+func startVarnishWith(t testing.TB, origin string, oldNew ...string) *edge {
 	t.Helper()
 	addr, dir := freeAddr(t), t.TempDir()
 	host, port, err := net.SplitHostPort(origin)
@@ -181,7 +184,7 @@ func startVarnish(t testing.TB, origin string) *edge {
 		t.Fatal(err)
 	}
 	vcl := filepath.Join(dir, "varnish.vcl")
-	writeFile(t, vcl, deployed(t, "varnish.vcl", "127.0.0.1", host, `"8080"`, `"`+port+`"`))
+	writeFile(t, vcl, deployed(t, "varnish.vcl", append(oldNew, "127.0.0.1", host, `"8080"`, `"`+port+`"`)...))
 	return runEdge(t, addr, "varnishd", "-F", "-j", "none", "-n", filepath.Join(dir, "work"), "-a", addr, "-f", vcl, "-s", "malloc,256m", "-p", "timeout_idle=75")
 }
 
