@@ -93,23 +93,23 @@ func TestKeyCommandsThatAreWrong(t *testing.T) {
 func TestHardwareEncodersHavePasswords(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "users")
-	if err := os.WriteFile(path, []byte("truck hunter22 hw/truck\n"), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte("truck geheim22 hw/truck\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s := startWith(t, nil, closed, func(c *config) { c.Auth.Users = path })
-	s.secrets = append(s.secrets, "hunter22", "hunter23")
+	s.secrets = append(s.secrets, "geheim22", "geheim23")
 	push := func(user, at string) *program {
 		return spawn(t, "ffmpeg", "-hide_banner", "-loglevel", "error", "-nostdin", "-re", "-stream_loop", "-1", "-i", clipPath("h264-aac.flv"),
 			"-c", "copy", "-f", "flv", fmt.Sprintf("rtmp://%s%s/%s", user, s.rtmp.Addr(), at))
 	}
 	for name, p := range map[string]*program{
-		"a wrong password": push("truck:hunter23@", "hw/truck"), "no password": push("", "hw/truck"), "another stream": push("truck:hunter22@", "hw/other"),
+		"a wrong password": push("truck:geheim23@", "hw/truck"), "no password": push("", "hw/truck"), "another stream": push("truck:geheim22@", "hw/other"),
 	} {
 		if p.wait(t) == nil {
 			t.Errorf("%s publishes", name)
 		}
 	}
-	push("truck:hunter22@", "hw/truck")
+	push("truck:geheim22@", "hw/truck")
 	key, err := streamkey.Parse("hw/truck")
 	if err != nil {
 		t.Fatal(err)

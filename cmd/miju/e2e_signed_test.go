@@ -31,9 +31,9 @@ func TestSignedURLs(t *testing.T) {
 		return at
 	}
 	s := startWith(t, nil, closed, func(c *config) {
-		c.Auth.URLSign, c.Auth.SignPublish, c.Auth.SignPlay = "aliyun,tencent,nginx", file("publish", "push-secret"), file("play", "play-secret")
+		c.Auth.URLSign, c.Auth.SignPublish, c.Auth.SignPlay = "aliyun,tencent,nginx", file("publish", "push-geheim"), file("play", "play-geheim")
 	})
-	s.secrets = append(s.secrets, "push-secret", "play-secret")
+	s.secrets = append(s.secrets, "push-geheim", "play-geheim")
 	until := time.Now().Add(time.Hour).Unix()
 	sum := func(format string, args ...any) []byte {
 		b := md5.Sum(fmt.Appendf(nil, format, args...))
@@ -57,24 +57,24 @@ func TestSignedURLs(t *testing.T) {
 	push := func(format, at string) {
 		spawn(t, "ffmpeg", "-hide_banner", "-loglevel", "error", "-nostdin", "-re", "-stream_loop", "-1", "-i", clipPath("h264-aac.flv"), "-c", "copy", "-f", format, at)
 	}
-	push("flv", s.rtmpURL("alice?"+aliyun("/live/alice", "push-secret")))
-	push("flv", s.rtmpURL("bob?"+tencent("bob", "push-secret")))
-	push("mpegts", s.srtURL(url.QueryEscape("publish:live/carol?"+nginx("/live/carol", "push-secret"))))
-	push("flv", s.rtmpURL("mallory?"+tencent("mallory", "play-secret")))
+	push("flv", s.rtmpURL("alice?"+aliyun("/live/alice", "push-geheim")))
+	push("flv", s.rtmpURL("bob?"+tencent("bob", "push-geheim")))
+	push("mpegts", s.srtURL(url.QueryEscape("publish:live/carol?"+nginx("/live/carol", "push-geheim"))))
+	push("flv", s.rtmpURL("mallory?"+tencent("mallory", "play-geheim")))
 	for _, name := range []string{"alice", "bob", "carol"} {
 		s.waitLive(t, name)
 	}
 	waitFor(t, "who signs with the viewers' secret to be refused", func() bool { return s.log.count("live/mallory", "the URL's signature is wrong") > 0 })
 
 	for at, want := range map[string]int{
-		"/live/alice.m3u8?" + aliyun("/live/alice.m3u8", "play-secret"):       http.StatusOK,
-		"/live/bob.m3u8?" + tencent("bob", "play-secret"):                     http.StatusOK,
-		"/live/carol.m3u8?" + nginx("/live/carol.m3u8", "play-secret"):        http.StatusOK,
-		"/live/alice.m3u8?" + aliyun("/live/alice.flv", "play-secret"):        http.StatusUnauthorized,
-		"/live/alice.m3u8?" + tencent("bob", "play-secret"):                   http.StatusUnauthorized,
-		"/live/alice.m3u8?" + tencent("alice", "push-secret"):                 http.StatusUnauthorized,
-		"/live/alice/video.m3u8?" + aliyun("/live/alice.m3u8", "play-secret"): http.StatusOK,
-		"/live/alice.ts?token=x&" + tencent("alice", "play-secret"):           http.StatusUnauthorized, // a bad token is not made good
+		"/live/alice.m3u8?" + aliyun("/live/alice.m3u8", "play-geheim"):       http.StatusOK,
+		"/live/bob.m3u8?" + tencent("bob", "play-geheim"):                     http.StatusOK,
+		"/live/carol.m3u8?" + nginx("/live/carol.m3u8", "play-geheim"):        http.StatusOK,
+		"/live/alice.m3u8?" + aliyun("/live/alice.flv", "play-geheim"):        http.StatusUnauthorized,
+		"/live/alice.m3u8?" + tencent("bob", "play-geheim"):                   http.StatusUnauthorized,
+		"/live/alice.m3u8?" + tencent("alice", "push-geheim"):                 http.StatusUnauthorized,
+		"/live/alice/video.m3u8?" + aliyun("/live/alice.m3u8", "play-geheim"): http.StatusOK,
+		"/live/alice.ts?token=x&" + tencent("alice", "play-geheim"):           http.StatusUnauthorized, // a bad token is not made good
 	} {
 		status, body, _ := getAs(t, s.url(at), "")
 		if status != want {
@@ -87,15 +87,15 @@ func TestSignedURLs(t *testing.T) {
 			}
 		}
 	}
-	command(t, true, "ffmpeg", "-hide_banner", "-nostdin", "-v", "error", "-i", s.url("/live/alice.flv?"+aliyun("/live/alice.flv", "play-secret")), "-t", "1", "-f", "null", "-")
-	command(t, true, "ffmpeg", "-hide_banner", "-nostdin", "-v", "error", "-i", s.rtmpURL("bob?"+tencent("bob", "play-secret")), "-t", "1", "-f", "null", "-")
+	command(t, true, "ffmpeg", "-hide_banner", "-nostdin", "-v", "error", "-i", s.url("/live/alice.flv?"+aliyun("/live/alice.flv", "play-geheim")), "-t", "1", "-f", "null", "-")
+	command(t, true, "ffmpeg", "-hide_banner", "-nostdin", "-v", "error", "-i", s.rtmpURL("bob?"+tencent("bob", "play-geheim")), "-t", "1", "-f", "null", "-")
 	s.tellsNothing(t)
 }
 
 func TestSignedURLsAloneAreDoors(t *testing.T) {
 	dir := t.TempDir()
 	at := filepath.Join(dir, "secrets")
-	if err := os.WriteFile(at, []byte("play-secret\n"), 0o600); err != nil {
+	if err := os.WriteFile(at, []byte("play-geheim\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if out, err := run(t, nil, "check", "--data-dir", "", "--play-auth", auth.ByToken, "--url-sign", "tencent", "--url-sign-play", at); err != nil {

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"os"
 	"os/exec"
@@ -37,7 +36,8 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
-	goleak.VerifyTestMain(m, append(acmetest.Leaks(), goleak.Cleanup(func(code int) { os.Exit(max(code, stopPostgres())) }))...)
+	leaks.watchHTTP()
+	goleak.VerifyTestMain(m, append(acmetest.Leaks(), goleak.Cleanup(func(code int) { os.Exit(max(code, stopPostgres(), leaks.report(os.Stderr))) }))...)
 }
 
 // patience is how long a test waits for what must come: far longer than it
@@ -70,16 +70,20 @@ func startWith(t testing.TB, doors auth.Authorizer, change ...func(*config)) *te
 	if err := c.validate(); err != nil {
 		t.Fatal(err)
 	}
+	leaks.keepSettings(&c)
 	book := &logBook{}
-	s, err := listen(t.Context(), c, doors, slog.New(slog.NewTextHandler(book, nil)))
+	log, all := watchedLog(book)
+	s, err := listen(t.Context(), c, doors, log)
 	if err != nil {
 		t.Fatal(err)
 	}
+	leaks.keep(string(s.secret))
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() { served <- s.serve(ctx) }()
 	ts := &testServer{server: s, log: book}
 	ts.stop = sync.OnceFunc(func() {
+		leaks.searchServer(t, s)
 		cancel()
 		select {
 		case err := <-served:
@@ -90,6 +94,8 @@ func startWith(t testing.TB, doors auth.Authorizer, change ...func(*config)) *te
 			t.Error("the server does not end")
 		}
 		http.DefaultClient.CloseIdleConnections()
+		leaks.search(t.Name()+", log", []byte(all.String()))
+		leaks.searchDir(t, c.Data.Dir)
 	})
 	t.Cleanup(func() {
 		ts.stop()
@@ -245,6 +251,9 @@ func spawnCommand(t testing.TB, cmd *exec.Cmd) *program {
 	}()
 	t.Cleanup(func() {
 		p.kill()
+		if cmd.Path == os.Args[0] || filepath.Base(cmd.Path) == "miju" {
+			leaks.searchProcess(t, p)
+		}
 		if t.Failed() {
 			t.Logf("%s printed:\n%s", filepath.Base(cmd.Path), tail(p.output.String()))
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -58,6 +59,10 @@ func run(t *testing.T, env []string, args ...string) (string, error) {
 	root.SetErr(&out)
 	root.SetArgs(args)
 	err := root.ExecuteContext(t.Context())
+	if !excepted(args) {
+		leaks.search(fmt.Sprintf("%s, miju %s", t.Name(), strings.Join(args, " ")), []byte(out.String()))
+	}
+	leaks.search(fmt.Sprintf("%s, error of miju %s", t.Name(), strings.Join(args, " ")), fmt.Append(nil, err))
 	return out.String(), err
 }
 
