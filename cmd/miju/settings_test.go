@@ -60,7 +60,7 @@ func run(t *testing.T, env []string, args ...string) (string, error) {
 	root.SetArgs(args)
 	err := root.ExecuteContext(t.Context())
 	if !excepted(args) {
-		leaks.search(fmt.Sprintf("%s, miju %s", t.Name(), strings.Join(args, " ")), []byte(out.String()))
+		leaks.search(fmt.Sprintf("%s, miju %s", t.Name(), strings.Join(args, " ")), out.Bytes())
 	}
 	leaks.search(fmt.Sprintf("%s, error of miju %s", t.Name(), strings.Join(args, " ")), fmt.Append(nil, err))
 	return out.String(), err

@@ -2,6 +2,7 @@ package srttest
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
@@ -195,6 +196,24 @@ func (c *Caller) Control(kind, subkind uint16, specific uint32, content []byte) 
 	binary.BigEndian.PutUint32(b[4:], specific)
 	binary.BigEndian.PutUint32(b[12:], c.peer)
 	c.conn.Write(append(b, content...))
+}
+
+// AwaitGoodbye does what keep says every now and then until the peer says goodbye
+// (SRT, 3.2.9), or ctx ends.
+func (c *Caller) AwaitGoodbye(ctx context.Context, keep func()) error {
+	b := make([]byte, maxDatagram)
+	for ctx.Err() == nil {
+		keep()
+		c.conn.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+		n, err := c.conn.Read(b)
+		if isClosed(err) {
+			return err
+		}
+		if err == nil && n >= headerSize && binary.BigEndian.Uint16(b) == 0x8005 {
+			return nil
+		}
+	}
+	return ctx.Err()
 }
 
 // Leave says goodbye, as Hang does not.

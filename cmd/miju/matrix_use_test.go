@@ -1,0 +1,216 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/miju-live/miju/auth"
+)
+
+// anyPlace puts a token where the door has a place for it.
+func anyPlace(d *door, c *call, token string) {
+	switch {
+	case d.action == auth.Admin:
+		c.bearer = token
+	default:
+		c.query = "token=" + token
+	}
+}
+
+// atDoors knocks at all doors at once, as each does it.
+func (m *matrix) atDoors(t *testing.T, visit func(ctx context.Context, d *door, c *call) error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	var all sync.WaitGroup
+	for n, d := range doors() {
+		all.Go(func() {
+			c := caller(&d, n)
+			if err := visit(ctx, &d, &c); err != nil {
+				t.Errorf("%s: %v", d.name, err)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// TestMatrixUndecided: nobody is taken for a stranger while the keys cannot be had.
+func TestMatrixUndecided(t *testing.T) {
+	t.Parallel()
+	book := readAuthBook(t)
+	m := newMatrix(t, func(c *config) { c.Auth.JWKS = strings.Replace(c.Auth.JWKS, "127.0.0.1", "127.0.0.2", 1) })
+	m.atDoors(t, func(ctx context.Context, d *door, c *call) error {
+		token, err := m.token("ES256", d, c, good)
+		if err != nil {
+			return err
+		}
+		anyPlace(d, c, token)
+		_, told, err := d.knock(ctx, m, *c)
+		want, _, _ := strings.Cut(book.refusal(t, d.row, "U"), " 1402") // if it took too long
+		if err == nil && told != want {
+			err = fmt.Errorf("told %q, want %q", told, want)
+		}
+		return err
+	})
+}
+
+// TestMatrixTaken: who publishes what another one does is told that, whatever the
+// credential.
+func TestMatrixTaken(t *testing.T) {
+	t.Parallel()
+	m := newMatrix(t)
+	b, err := os.ReadFile(filepath.Join("..", "..", "docs", "auth.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sentence := regexp.MustCompile("(?s)A stream that somebody else publishes .*?SRT \\d+").Find(b)
+	book := readAuthBook(t)
+	rtmp, srt, _ := strings.Cut(book.told(t, string(sentence)), " ")
+	m.atDoors(t, func(ctx context.Context, d *door, c *call) error {
+		if d.action != auth.Publish {
+			return nil
+		}
+		first, second := *c, *c
+		key, err := m.streamKey(d, &first, good)
+		if err != nil {
+			return err
+		}
+		anyPlace(d, &first, key)
+		v, told, err := d.knock(ctx, m, first)
+		if v == nil {
+			return fmt.Errorf("%s, %v", told, err)
+		}
+		defer v.leave()
+		token, err := m.token("HS256", d, &second, good)
+		if err != nil {
+			return err
+		}
+		anyPlace(d, &second, token)
+		_, told, err = d.knock(ctx, m, second)
+		want := rtmp
+		if d.row == "SRT" {
+			want = srt
+		}
+		if err == nil && told != want {
+			err = fmt.Errorf("told %q, want %q", told, want)
+		}
+		return err
+	})
+}
+
+// asksAgain reports whether a door decides every request by itself: there is nothing
+// to be cut off.
+func (d *door) asksAgain() bool {
+	return strings.HasPrefix(d.name, "HLS") || d.name == "chat index" || d.action == auth.Admin
+}
+
+// untilEnd waits until a visit is over, or the next one is refused.
+func (m *matrix) untilEnd(ctx context.Context, d *door, c call) (told string, err error) {
+	v, told, err := d.knock(ctx, m, c)
+	if v == nil {
+		return "", fmt.Errorf("%s, %v", told, err)
+	}
+	if !d.asksAgain() {
+		defer v.leave()
+		return v.end()
+	}
+	for err == nil && v != nil {
+		v.leave()
+		v, told, err = d.knock(ctx, m, c)
+	}
+	return told, err
+}
+
+// TestMatrixExpiresInUse: with --enforce-expiry the end is the end, and is told in the
+// words of the protocol.
+func TestMatrixExpiresInUse(t *testing.T) {
+	t.Parallel()
+	book := readAuthBook(t)
+	m := newMatrix(t, func(c *config) { c.Auth.EnforceExpiry = true })
+	if status, body, _ := getAs(t, m.url("/live/x.m3u8?token="+m.mint(t, auth.ActionsOf(auth.Play), func(c *auth.Claims) { c.Keys = auth.Patterns{"*"} })), ""); status != http.StatusOK {
+		t.Fatal(body) // HLS begins with its first player
+	}
+	until := time.Unix(time.Now().Unix()+6, 0)
+	m.atDoors(t, func(ctx context.Context, d *door, c *call) error {
+		claims := claimed(d, c, good)
+		claims.Expires = jwt.NewNumericDate(until)
+		token, err := auth.Mint(m.secret, claims)
+		if err != nil {
+			return err
+		}
+		anyPlace(d, c, token)
+		told, err := m.untilEnd(ctx, d, *c)
+		return book.ended(t, d, "expired", told, err, until)
+	})
+}
+
+// TestMatrixRevokedInUse: who publishes by a stream key that is revoked is cut off.
+func TestMatrixRevokedInUse(t *testing.T) {
+	t.Parallel()
+	book := readAuthBook(t)
+	m := newMatrix(t)
+	m.atDoors(t, func(ctx context.Context, d *door, c *call) error {
+		if book.may(t, keyRow, d.column) != "yes" {
+			return nil
+		}
+		x, secret := newKey(c.app+"/"+c.name, "", time.Time{})
+		keys := m.kept.StreamKeys()
+		if err := keys.Put(ctx, x); err != nil {
+			return err
+		}
+		anyPlace(d, c, secret)
+		v, told, err := d.knock(ctx, m, *c)
+		if v == nil {
+			return fmt.Errorf("%s, %v", told, err)
+		}
+		defer v.leave()
+		if _, err := keys.Remove(ctx, x.ID); err != nil {
+			return err
+		}
+		told, err = v.end()
+		return book.ended(t, d, "revoked", told, err, time.Time{})
+	})
+}
+
+// ended holds the end of a visit against the table.
+func (b *authBook) ended(t *testing.T, d *door, column, told string, err error, notBefore time.Time) error {
+	row := d.row
+	if d.action == auth.Play && strings.HasPrefix(d.row, "HTTP-FLV") {
+		row = "HTTP-FLV, WS-FLV, HTTP-TS"
+		if strings.HasPrefix(d.name, "HLS") {
+			row = "HLS"
+		}
+	}
+	if d.name == "chat events" || d.name == "chat index" {
+		row = map[string]string{"chat events": "chat: `events`", "chat index": "chat: `index.json`"}[d.name]
+	}
+	said, ok := b.tables[inUseHeading][row][column]
+	want := ""
+	if said == "the same" {
+		said = b.tables[inUseHeading][row]["expired"]
+	}
+	if !strings.HasPrefix(said, "nothing") {
+		want = b.told(t, said)
+	}
+	switch early := time.Until(notBefore); {
+	case !ok:
+		return fmt.Errorf("docs/auth.md does not say how %q ends", row)
+	case err != nil:
+		return err
+	case told != want:
+		return fmt.Errorf("told %q, want %q", told, want)
+	case early > 0:
+		return fmt.Errorf("ended %v too early", early)
+	}
+	return nil
+}
