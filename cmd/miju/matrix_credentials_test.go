@@ -49,7 +49,17 @@ type kind struct {
 	make func(m *matrix, d *door, c *call, s state) (string, error)
 }
 
-const tokenRow, keyRow, signedRow, passwordRow = "JWT: HS256, RS256, ES256, EdDSA", "stream key", "signed URL: aliyun, tencent, nginx", "name and password"
+// The rows of kinds.
+const (
+	tokenRow    = "JWT: HS256, RS256, ES256, EdDSA"
+	keyRow      = "stream key"
+	signedRow   = "signed URL: aliyun, tencent, nginx"
+	passwordRow = "name and password"
+	edgeRow     = "`Miju-CDN-Secret`"
+)
+
+// matrixEdge is what a trusted edge brings.
+const matrixEdge = marker + "-of-a-trusted-edge"
 
 func kinds() []kind {
 	ofToken := map[state]string{expired: "A", forged: "A", anotherStream: "B", anotherAction: "B", anotherAddress: "B"}
@@ -71,6 +81,12 @@ func kinds() []kind {
 			return "", nil
 		}},
 	}
+	all = append(all, kind{"edge's secret", edgeRow, map[state]string{forged: "A"}, func(_ *matrix, _ *door, c *call, s state) (string, error) {
+		if c.edge = matrixEdge; s == forged {
+			c.edge += "s"
+		}
+		return "", nil
+	}})
 	for _, alg := range []string{"HS256", "RS256", "ES256", "EdDSA"} {
 		all = append(all, kind{alg, tokenRow, ofToken, func(m *matrix, d *door, c *call, s state) (string, error) {
 			return m.token(alg, d, c, s)

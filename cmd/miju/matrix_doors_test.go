@@ -57,16 +57,21 @@ type call struct {
 	member     string // of a stream ID
 	password   string // of a stream ID in the form publish:KEY:USER:PASSWORD
 	bearer     string
+	prefix     string // before the path
+	edge       string // what a trusted edge brings
 	protocol   string // a WebSocket's, offered beside the one of the door
 	join       string
 	user, pass string
 }
 
+// path is where the stream is by HTTP.
+func (c *call) path() string { return c.prefix + "/" + c.app + "/" + c.name }
+
 // doors are all of them.
 func doors() []door {
 	file := func(path string) knock {
 		return func(ctx context.Context, m *matrix, c call) (*visit, string, error) {
-			return m.get(ctx, m.url("/"+c.app+"/"+c.name+path), c, nil)
+			return m.get(ctx, m.url(c.path()+path), c, nil)
 		}
 	}
 	const publishes, plays = "RTMP, RTMPS: publish", "RTMP, RTMPS: play"
@@ -83,13 +88,16 @@ func doors() []door {
 		{"HLS", "HTTP-FLV, HTTP-TS, HLS", flvRow, auth.Play, ".m3u8", file(".m3u8")},
 		{"HLS, media playlist", "HTTP-FLV, HTTP-TS, HLS", flvRow, auth.Play, "/video.m3u8", file("/video.m3u8")},
 		{"WS-FLV", "WS-FLV", flvRow, auth.Play, ".flv", func(ctx context.Context, m *matrix, c call) (*visit, string, error) {
-			return m.get(ctx, m.url("/"+c.app+"/"+c.name+".flv"), c, http.Header{
+			return m.get(ctx, m.url(c.path()+".flv"), c, http.Header{
 				"Connection": {"Upgrade"}, "Upgrade": {"websocket"}, "Sec-Websocket-Version": {"13"}, "Sec-Websocket-Key": {"dGhlIHNhbXBsZSBub25jZQ=="},
 			})
 		}},
 		{"chat", "chat: WebSocket", "chat: WebSocket", auth.Chat, "", chatKnock},
 		{"chat events", reads, reads, auth.Chat, "", file("/chat/events")},
 		{"chat index", reads, reads, auth.Chat, "", file("/chat/index.json")},
+		{"check", "check of an edge", flvRow, auth.Play, ".m3u8", func(ctx context.Context, m *matrix, c call) (*visit, string, error) {
+			return m.get(ctx, m.url("/api/check"+c.path()+".m3u8"), c, nil)
+		}},
 		{"operators", "operators", "operators", auth.Admin, "", func(ctx context.Context, m *matrix, c call) (*visit, string, error) {
 			return m.get(ctx, m.admin+"/api/v1/streams", c, nil)
 		}},
@@ -112,6 +120,9 @@ func (m *matrix) get(ctx context.Context, at string, c call, header http.Header)
 	}
 	if c.bearer != "" {
 		r.Header.Set("Authorization", "Bearer "+c.bearer)
+	}
+	if c.edge != "" {
+		r.Header.Set(auth.EdgeHeader, c.edge)
 	}
 	w, err := http.DefaultTransport.RoundTrip(r)
 	if err != nil {
@@ -332,7 +343,7 @@ func chatKnock(ctx context.Context, m *matrix, c call) (*visit, string, error) {
 	if c.protocol != "" {
 		header.Set("Sec-WebSocket-Protocol", "miju.chat.v1, "+c.protocol)
 	}
-	at := "ws" + strings.TrimPrefix(m.url("/"+c.app+"/"+c.name+"/chat"), "http")
+	at := "ws" + strings.TrimPrefix(m.url(c.path()+"/chat"), "http")
 	if c.query != "" {
 		at += "?" + c.query
 	}

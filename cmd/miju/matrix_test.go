@@ -43,6 +43,7 @@ func newMatrix(t *testing.T, change ...func(*config)) *matrix {
 		c.Auth.JWKS = serveKeys(t, m.signers)
 		c.Auth.URLSign, c.Auth.SignPublish, c.Auth.SignPlay = "aliyun,tencent,nginx", file("push", signPublish), file("play", signPlay)
 		c.Auth.SignNginx = "{expires}{uri} {addr} {secret}"
+		c.Auth.EdgeSecrets = file("edge", matrixEdge)
 		c.Auth.Users = file("users", "truck "+marker+"22 hw/p*")
 		c.Ingest.MaxNewcomers, c.Ingest.PublishLinger = 10000, 0
 	}}, change...)
@@ -179,6 +180,7 @@ var placesOf = map[string]func(c *call, token string){
 	"stream ID: `token=`":      func(c *call, token string) { c.member = "token=" + token },
 	"stream ID: `s=`":          func(c *call, token string) { c.member = "s=" + token },
 	"stream ID: password":      func(c *call, token string) { c.password = token },
+	"`/t/TOKEN`":               func(c *call, token string) { c.prefix = "/t/" + token },
 	"`Authorization: Bearer`":  func(c *call, token string) { c.bearer = token },
 	"subprotocol `bearer.`":    func(c *call, token string) { c.protocol = "bearer." + token },
 	"`token` in `join`":        func(c *call, token string) { c.join = token },

@@ -73,7 +73,7 @@ func TestMatrixTaken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sentence := regexp.MustCompile("(?s)A stream that somebody else publishes .*?SRT \\d+").Find(b)
+	sentence := regexp.MustCompile(`(?s)A stream that somebody else publishes .*?SRT \d+`).Find(b)
 	book := readAuthBook(t)
 	rtmp, srt, _ := strings.Cut(book.told(t, string(sentence)), " ")
 	m.atDoors(t, func(ctx context.Context, d *door, c *call) error {
@@ -111,7 +111,7 @@ func TestMatrixTaken(t *testing.T) {
 // asksAgain reports whether a door decides every request by itself: there is nothing
 // to be cut off.
 func (d *door) asksAgain() bool {
-	return strings.HasPrefix(d.name, "HLS") || d.name == "chat index" || d.action == auth.Admin
+	return strings.HasPrefix(d.name, "HLS") || d.name == "chat index" || d.name == "check" || d.action == auth.Admin
 }
 
 // untilEnd waits until a visit is over, or the next one is refused.
@@ -187,7 +187,7 @@ func (b *authBook) ended(t *testing.T, d *door, column, told string, err error, 
 	row := d.row
 	if d.action == auth.Play && strings.HasPrefix(d.row, "HTTP-FLV") {
 		row = "HTTP-FLV, WS-FLV, HTTP-TS"
-		if strings.HasPrefix(d.name, "HLS") {
+		if d.asksAgain() {
 			row = "HLS"
 		}
 	}

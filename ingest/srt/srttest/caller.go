@@ -198,19 +198,27 @@ func (c *Caller) Control(kind, subkind uint16, specific uint32, content []byte) 
 	c.conn.Write(append(b, content...))
 }
 
-// AwaitGoodbye does what keep says every now and then until the peer says goodbye
-// (SRT, 3.2.9), or ctx ends.
+// AwaitGoodbye acknowledges what comes, and does what keep says every now and then,
+// until the peer says goodbye (SRT, 3.2.9) or ctx ends.
 func (c *Caller) AwaitGoodbye(ctx context.Context, keep func()) error {
 	b := make([]byte, maxDatagram)
+	var next time.Time
 	for ctx.Err() == nil {
-		keep()
-		c.conn.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+		if time.Now().After(next) {
+			keep()
+			next = time.Now().Add(50 * time.Millisecond)
+		}
+		c.conn.SetReadDeadline(next)
 		n, err := c.conn.Read(b)
 		if isClosed(err) {
 			return err
 		}
-		if err == nil && n >= headerSize && binary.BigEndian.Uint16(b) == 0x8005 {
+		switch {
+		case err != nil || n < headerSize:
+		case binary.BigEndian.Uint16(b) == 0x8005:
 			return nil
+		case b[0] < 0x80: // data: a light ACK (SRT, 3.2.4)
+			c.Control(2, 0, 0, binary.BigEndian.AppendUint32(nil, (binary.BigEndian.Uint32(b)+1)&packet.MAX_SEQUENCENUMBER))
 		}
 	}
 	return ctx.Err()
