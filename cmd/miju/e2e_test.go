@@ -94,6 +94,7 @@ func startWith(t testing.TB, doors auth.Authorizer, change ...func(*config)) *te
 			t.Error("the server does not end")
 		}
 		http.DefaultClient.CloseIdleConnections()
+		leaks.keepSecretsOf(c.Data.Dir)
 		leaks.search(t.Name()+", log", []byte(all.String()))
 		leaks.searchDir(t, c.Data.Dir)
 	})

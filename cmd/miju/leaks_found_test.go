@@ -2,6 +2,9 @@ package main
 
 import (
 	"bytes"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/pem"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -51,9 +54,10 @@ func TestLeaksAreFound(t *testing.T) {
 	}
 
 	w = newLeakWatch()
-	dir := t.TempDir()
+	dir, private := t.TempDir(), make([]byte, 50)
+	rand.Read(private)
 	for name, text := range map[string]string{
-		auth.SecretFile: secret, "chat.db": "\x00" + key, "users": "truck " + secret[:9] + " hw/truck\n", "cdn": "swordfish-1\nswordfish-2\n", "key.pem": "-----BEGIN PRIVATE KEY-----\nMHcCAQEEIF\n",
+		auth.SecretFile: secret, "chat.db": "\x00" + key, "users": "truck " + secret[:9] + " hw/truck\n", "cdn": "swordfish-1\nswordfish-2\n", "tls.key": string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})),
 	} {
 		writeFile(t, filepath.Join(dir, name), text)
 	}
@@ -62,11 +66,11 @@ func TestLeaksAreFound(t *testing.T) {
 		t.Errorf("files: %v", w.found)
 	}
 	c := defaultConfig()
-	c.Auth.Users, c.Auth.SignPlay, c.TLS.Key = filepath.Join(dir, "users"), filepath.Join(dir, "cdn"), filepath.Join(dir, "key.pem")
+	c.Auth.Users, c.Auth.SignPlay, c.TLS.Key = filepath.Join(dir, "users"), filepath.Join(dir, "cdn"), filepath.Join(dir, "tls.key")
 	c.SRT.Passphrase, c.Auth.JWKS, c.Store.DB = "open sesame", "https://miju:tintin@id.example/jwks", "postgres://miju:haddock@db/miju"
 	w.keepSettings(&c)
-	w.keepSecretOf(dir)
-	for _, s := range []string{secret[:9], "swordfish-2", "MHcCAQEEIF", "open sesame", "tintin", "haddock", secret} {
+	w.keepSecretsOf(dir)
+	for _, s := range []string{secret[:9], "swordfish-2", base64.StdEncoding.EncodeToString(private), "open sesame", "tintin", "haddock", secret} {
 		if w.search("log", []byte("<"+s+">")) {
 			t.Errorf("%q is taken for no secret", s)
 		}

@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"encoding/base64"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"io/fs"
@@ -145,24 +147,51 @@ func (w *leakWatch) keepSettings(c *config) {
 		if err != nil {
 			return
 		}
-		for line := range strings.Lines(string(b)) {
-			for _, word := range strings.Fields(line) {
-				// The other words are names, patterns and PEM's headings.
-				if len(word) >= 8 && !strings.ContainsAny(word, "/*") && !strings.HasPrefix(line, "-----") {
-					w.keep(word)
-				}
-			}
-		}
+		w.keepFile(b)
 	})
 }
 
-// searchDir searches a data directory but for the files where secrets belong.
+// keepFile takes note of the secrets in a file, PEM or words. Words that are short or
+// have a slash or a star are names and patterns.
+func (w *leakWatch) keepFile(b []byte) {
+	if bytes.HasPrefix(b, []byte("-----")) {
+		for {
+			var block *pem.Block
+			if block, b = pem.Decode(b); block == nil {
+				return
+			}
+			if strings.HasSuffix(block.Type, "PRIVATE KEY") {
+				text := base64.StdEncoding.EncodeToString(block.Bytes)
+				w.keep(text[min(len(text), 16):]) // all keys of a kind begin alike
+			}
+		}
+	}
+	for word := range strings.FieldsSeq(string(b)) {
+		if len(word) >= 8 && !strings.ContainsAny(word, "/*") {
+			w.keep(word)
+		}
+	}
+}
+
+// isSecretFile reports whether a file of a data directory is there to hold a secret.
+func isSecretFile(name string) bool {
+	base := filepath.Base(name)
+	return strings.HasPrefix(base, auth.SecretFile) || strings.HasSuffix(base, ".key") || strings.HasSuffix(base, ".secret")
+}
+
+// searchDir searches a data directory but for the files where secrets belong, which
+// others must not be able to read.
 func (w *leakWatch) searchDir(t testing.TB, dir string) {
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		name, _ := filepath.Rel(dir, path)
 		switch {
-		case err != nil || !d.Type().IsRegular() || strings.HasPrefix(name, auth.SecretFile):
-			return nil // it may be gone already
+		case err != nil || !d.Type().IsRegular(): // it may be gone already
+			return nil
+		case isSecretFile(name):
+			if info, err := d.Info(); err == nil && info.Mode().Perm()&0o077 != 0 {
+				t.Errorf("others can read %s: %v", name, info.Mode())
+			}
+			return nil
 		case strings.HasPrefix(name, "hls"+string(filepath.Separator)): // pictures and sound
 			return nil
 		}
@@ -177,12 +206,16 @@ func (w *leakWatch) searchDir(t testing.TB, dir string) {
 	}
 }
 
-// keepSecretOf takes note of what signs the tokens of a data directory's server.
-func (w *leakWatch) keepSecretOf(dir string) {
-	b, err := os.ReadFile(filepath.Join(dir, auth.SecretFile))
-	if err == nil {
-		w.keep(strings.TrimSpace(string(b)))
-	}
+// keepSecretsOf takes note of the secrets that a server keeps in its data directory.
+func (w *leakWatch) keepSecretsOf(dir string) {
+	filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() && isSecretFile(path) {
+			if b, err := os.ReadFile(path); err == nil {
+				w.keepFile(b)
+			}
+		}
+		return nil
+	})
 }
 
 // watchedLog logs to book, and beyond its level to what is searched in the end.
@@ -223,7 +256,7 @@ func (w *leakWatch) searchProcess(t testing.TB, p *program) {
 		}
 	}
 	for _, dir := range dirs {
-		w.keepSecretOf(dir)
+		w.keepSecretsOf(dir)
 		w.searchDir(t, dir)
 	}
 	if !excepted(p.cmd.Args[1:]) {
