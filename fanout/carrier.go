@@ -25,6 +25,7 @@ type carrier struct {
 	reader  *stream.Reader // ahead of at only while a round is about to begin
 	at      uint64         // what is written: a Place
 	muxer   Muxer
+	before  Muxer // what muxer was at the beginning of the round
 	viewers []*viewer
 	// ahead are viewers that have read what the carrier has not: it catches up
 	// with them.
@@ -52,7 +53,7 @@ func newCarrier(g *Group, s *stream.Stream, first *viewer) *carrier {
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &carrier{
 		group: g, stream: s, cancel: cancel,
-		reader: first.reader.Twin(), at: first.reader.Place(), muxer: first.muxer.Twin(), viewers: []*viewer{first},
+		reader: first.reader.Twin(), at: first.reader.Place(), muxer: first.muxer.Twin(), before: first.muxer.Twin(), viewers: []*viewer{first},
 	}
 	first.reader.Rest()
 	g.running.Go(func() { c.run(ctx) })
@@ -135,7 +136,8 @@ func (c *carrier) round(batch []*stream.Entry, last bool) bool {
 // goes on alone.
 func (c *carrier) write(batch []*stream.Entry) {
 	whole := bytesPool.Get().(*[]byte)
-	b, before := (*whole)[:0], c.muxer.Twin()
+	b := (*whole)[:0]
+	c.before.Become(c.muxer)
 	for _, e := range batch {
 		b = c.muxer.AppendBytes(b, e)
 	}
@@ -152,7 +154,7 @@ func (c *carrier) write(batch []*stream.Entry) {
 		}
 		if bufs == nil {
 			for _, e := range batch {
-				bufs = before.Append(bufs, e)
+				bufs = c.before.Append(bufs, e)
 			}
 		}
 		c.handBack(v, handover{rest: behind(bufs, n), err: err})

@@ -23,6 +23,8 @@ type Muxer interface {
 	Same(other Muxer) bool
 	// Twin returns a Muxer that is the Same.
 	Twin() Muxer
+	// Become makes this one the Same as other, a Twin of its twins.
+	Become(other Muxer)
 }
 
 // Socket is where a viewer's bytes go.

@@ -44,6 +44,8 @@ func (m *numbered) Same(other Muxer) bool { o, ok := other.(*numbered); return o
 
 func (m *numbered) Twin() Muxer { twin := *m; return &twin }
 
+func (m *numbered) Become(other Muxer) { *m = *other.(*numbered) }
+
 const numberSize = 400
 
 // socket takes what chance says, and checks what it gets.

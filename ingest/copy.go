@@ -110,7 +110,7 @@ func (s *Server) copyFrames(ctx context.Context, conn Conn, pub *stream.Publishe
 			}
 			p.frames = nil
 			if c, ok := conn.(Leisurely); ok {
-				c.Leisure(live.Unread)
+				c.Leisure(live.Haste)
 			}
 			continue
 		}

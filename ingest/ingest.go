@@ -118,9 +118,9 @@ type Promising interface {
 
 // Leisurely is a Conn that can wait for several frames at a time.
 type Leisurely interface {
-	// Leisure has ReadFrame return frames a little late while idle reports true,
-	// if that spares the machine some work.
-	Leisure(idle func() bool)
+	// Leisure has ReadFrame return frames a little late while haste says that
+	// nobody is the worse for it, if that spares the machine some work.
+	Leisure(haste func() stream.Haste)
 }
 
 // Transport is how the network under a connection fares, from this side.

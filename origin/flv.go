@@ -148,6 +148,9 @@ func (m *flvMuxer) Twin() fanout.Muxer {
 	return &twin
 }
 
+// Become implements fanout.Muxer.
+func (m *flvMuxer) Become(other fanout.Muxer) { *m = *other.(*flvMuxer) }
+
 // Append implements fanout.Muxer.
 func (m *flvMuxer) Append(bufs [][]byte, e *stream.Entry) [][]byte {
 	if !m.begun {

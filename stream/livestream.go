@@ -14,6 +14,7 @@ type Stream struct {
 	started time.Time
 	log     log
 	readers atomic.Int64
+	hasty   atomic.Int64 // of them, who wake at every frame
 	source  atomic.Pointer[Source]
 	resumed atomic.Uint64
 
@@ -54,9 +55,30 @@ func (s *Stream) Tracks() *media.TrackSet { return s.log.set.Load() }
 // that resumes the stream goes on.
 func (s *Stream) Newest() time.Duration { return time.Duration(s.log.newest.Load()) }
 
-// Unread reports whether nobody reads the stream, for whom frames should come
-// without delay.
-func (s *Stream) Unread() bool { return s.readers.Load() == 0 }
+// Haste is how soon a stream's frames are wanted.
+type Haste uint8
+
+// The kinds of haste.
+const (
+	// NoHaste: nobody reads the stream.
+	NoHaste Haste = iota
+	// PictureHaste: who reads it wakes at pictures, so that sound may come with
+	// the next one.
+	PictureHaste
+	// EveryHaste: somebody waits for every frame.
+	EveryHaste
+)
+
+// Haste returns how soon frames are wanted now.
+func (s *Stream) Haste() Haste {
+	switch {
+	case s.hasty.Load() > 0:
+		return EveryHaste
+	case s.readers.Load() > 0:
+		return PictureHaste
+	}
+	return NoHaste
+}
 
 // live reports whether the stream was ever written to. It is also true for a
 // moment after its end, when the hub has dropped it.

@@ -79,7 +79,11 @@ func (s *Stream) NewReader(o ReaderOptions) *Reader {
 		r.set, r.wake = set, l.wakeOf(r.pace(set))
 		r.seq = r.wake.seq.Load()
 	}
-	s.readers.Add(1) // when its place is found: who sees it counted may write on
+	// When its place is found: who sees it counted may write on.
+	if o.Wake == WakeNow {
+		s.hasty.Add(1)
+	}
+	s.readers.Add(1)
 	return r
 }
 
@@ -90,6 +94,9 @@ func (r *Reader) Close() {
 		r.last, r.wake = nil, nil
 		r.unregister()
 		r.stream.readers.Add(-1)
+		if r.options.Wake == WakeNow {
+			r.stream.hasty.Add(-1)
+		}
 	}
 }
 

@@ -79,12 +79,6 @@ wins over the environment, the environment over the file.`,
 	return root
 }
 
-// gcPercent is how much garbage may gather, in percent of what is live. Little
-// garbage is made here: a collection is cheap and seldom, a second apart with
-// 200 publishers and at no measurable cost, while Go's own 100 makes half as
-// much memory again of every publisher. GOGC overrides it.
-const gcPercent = 30
-
 // settingsCommand returns a command that reads all settings and runs with them.
 func settingsCommand(name, short string, env []string, run func(context.Context, config, io.Writer) error) *cobra.Command {
 	c := defaultConfig()

@@ -63,16 +63,19 @@ func (p *pacer) next(l load) time.Duration {
 	return paces[p.step]
 }
 
-// keepPace sets the hub's pace until ctx ends.
+// keepPace sets the hub's pace, and how much garbage may gather, until ctx ends.
 func keepPace(ctx context.Context, hub *stream.Hub) {
 	var p pacer
+	var h headroom
 	look := newLoadMeter()
 	tick := time.NewTicker(paceLook)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
-			hub.SetPace(p.next(look.next()))
+			l := look.next()
+			hub.SetPace(p.next(l))
+			h.set(l)
 		case <-ctx.Done():
 			return
 		}

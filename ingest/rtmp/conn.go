@@ -17,6 +17,7 @@ import (
 	"github.com/miju-live/miju/media"
 	"github.com/miju-live/miju/remux/amf0"
 	"github.com/miju-live/miju/remux/flv"
+	"github.com/miju-live/miju/stream"
 )
 
 const (
@@ -92,7 +93,13 @@ func (c *conn) SetReadDeadline(t time.Time) error {
 }
 
 // Leisure implements ingest.Leisurely.
-func (c *conn) Leisure(idle func() bool) { c.link.Leisure(c.server.config.IdleBatch, idle) }
+func (c *conn) Leisure(haste func() stream.Haste) {
+	c.link.Leisure(message.Leisure{
+		Tick:     c.server.config.IdleBatch,
+		Idle:     func() bool { return haste() == stream.NoHaste },
+		Pictures: func() bool { return haste() == stream.PictureHaste },
+	})
+}
 
 // Promised returns what onMetaData announced and has not come.
 func (c *conn) Promised() []*media.Track { return c.frames.Promised() }

@@ -212,6 +212,9 @@ func (m *muxer) Twin() fanout.Muxer {
 	return &twin
 }
 
+// Become implements fanout.Muxer.
+func (m *muxer) Become(other fanout.Muxer) { *m = *other.(*muxer) }
+
 // Append implements fanout.Muxer.
 func (m *muxer) Append(bufs [][]byte, e *stream.Entry) [][]byte {
 	before, ok := m.announce.Before(&e.Frame)

@@ -42,6 +42,7 @@ const (
 type Conn struct {
 	net     net.Conn
 	source  io.Reader // net, or what reads it at leisure
+	rhythm  rhythm
 	timeout time.Duration
 	in      *bufio.Reader
 	chunks  *chunk.Reader
@@ -84,12 +85,6 @@ func (c *Conn) Expect(limits chunk.Limits, buffer int) {
 		c.in = bufio.NewReaderSize(c.in, buffer)
 		c.chunks.SetSource(c.in)
 	}
-}
-
-// Leisure reads the peer once a tick only, while idle reports true, where the
-// system can do that. It belongs to the goroutine of ReadMessage.
-func (c *Conn) Leisure(tick time.Duration, idle func() bool) {
-	c.source = newLeisure(c.net, tick, idle)
 }
 
 // flushReader reads from the peer, and before it waits sends what the peer
@@ -168,6 +163,7 @@ func (c *Conn) ReadMessage() (chunk.Message, error) {
 			c.control(&message.Ack{SequenceNumber: uint32(n)})
 		}
 		if !isControl(m.Type) {
+			c.rhythm.note(m.Type, len(m.Body))
 			return m, nil
 		}
 		c.obey(m)

@@ -3,47 +3,106 @@ package message
 import (
 	"io"
 	"net"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
 
-// leisureBytes is how much may gather in the kernel before it wakes the reader
-// all the same.
-const leisureBytes = 64 << 10
+const (
+	// idleBytes is how much may gather in the kernel, while nobody waits for
+	// anything, before it wakes the reader all the same.
+	idleBytes = 64 << 10
+	// soundBytes is the same while pictures are waited for: two or three frames
+	// of sound, less than a picture has.
+	soundBytes = 1200
+	// lateSound is when what is less than soundBytes is read all the same: an
+	// encoder may have said its last word.
+	lateSound = 100 * time.Millisecond
+)
 
 // begun is where the ticks of all connections are counted from: those that are
 // read at the same moment wake the process once.
 var begun = time.Now()
 
-// leisure reads from a TCP connection every now and then while nobody waits for
-// what it brings, and at once otherwise. A wake-up costs several times what it
-// costs to read a frame, so most of what a stream without viewers takes is saved.
-type leisure struct {
-	conn net.Conn
-	raw  syscall.RawConn
-	idle func() bool
-	tick time.Duration
+// Leisure says when a peer may be read a little late.
+type Leisure struct {
+	// Tick is how often it is read while Idle reports true; 0 turns all of this
+	// off.
+	Tick time.Duration
+	// Idle reports whether nobody waits for what the peer sends, Pictures whether
+	// those who do wait for its pictures, with which its sound may come.
+	Idle, Pictures func() bool
+}
 
-	low   bool // the kernel wakes nobody for little
-	empty bool // there was no more when it was read last
+// Leisure has the peer read like that from now on, where the system can do it. It
+// belongs to the goroutine of ReadMessage.
+func (c *Conn) Leisure(l Leisure) { c.source = newLeisure(c.net, l, &c.rhythm) }
+
+// rhythm knows whether a peer's pictures are so large, and come so often, that
+// its sound can wait for the next one.
+type rhythm struct {
+	large int // pictures in a row that cannot be taken for sound
+	other int // messages since the last picture
+}
+
+const (
+	// steadyPictures have to be large before one is waited for.
+	steadyPictures = 64
+	// maxOther messages without a picture are another rhythm.
+	maxOther = 16
+)
+
+// note takes notice of a message.
+func (r *rhythm) note(typ byte, size int) {
+	if typ != TypeVideo {
+		if r.other++; r.other > maxOther {
+			r.large = 0
+		}
+		return
+	}
+	r.other = 0
+	if size < soundBytes {
+		r.large = 0
+	} else if r.large < steadyPictures {
+		r.large++
+	}
+}
+
+func (r *rhythm) steady() bool { return r.large >= steadyPictures }
+
+// leisure reads from a TCP connection every now and then while nobody waits for
+// what it brings, once a picture while that is what is waited for, and at once
+// otherwise. A wake-up costs several times what it costs to read a frame, so most
+// of what a stream without viewers takes is saved, and half the wake-ups of one
+// that has some.
+type leisure struct {
+	Leisure
+	conn   net.Conn
+	raw    syscall.RawConn
+	rhythm *rhythm
+
+	low   atomic.Int64 // from how many bytes on the kernel wakes the process
+	late  *time.Timer  // sets it to 1
+	empty bool         // there was no more when it was read last
 	try   func(fd uintptr) bool
 	buf   []byte // of try, and what came of it
 	n     int
 	err   error
 }
 
-// newLeisure returns how to read c from now on: once a tick while idle reports
-// true, if the system can do that and c is TCP without TLS.
-func newLeisure(c net.Conn, tick time.Duration, idle func() bool) io.Reader {
+// newLeisure returns how to read c from now on, which is c itself if the system
+// can do nothing else, or c is not TCP without TLS.
+func newLeisure(c net.Conn, o Leisure, r *rhythm) io.Reader {
 	t, ok := c.(*net.TCPConn)
-	if !ok || !canTry || tick <= 0 {
+	if !ok || !canTry || o.Tick <= 0 {
 		return c
 	}
 	raw, err := t.SyscallConn()
 	if err != nil {
 		return c
 	}
-	l := &leisure{conn: c, raw: raw, idle: idle, tick: tick, empty: true}
+	l := &leisure{Leisure: o, conn: c, raw: raw, rhythm: r, empty: true}
+	l.low.Store(1)
 	l.try = func(fd uintptr) bool {
 		l.n, l.err = tryRead(fd, l.buf)
 		return true
@@ -52,10 +111,10 @@ func newLeisure(c net.Conn, tick time.Duration, idle func() bool) io.Reader {
 }
 
 func (l *leisure) Read(b []byte) (int, error) {
-	for l.idle() {
-		l.wake(leisureBytes)
+	for l.Idle() {
+		l.wake(idleBytes)
 		if l.empty {
-			time.Sleep(l.tick - time.Since(begun)%l.tick)
+			time.Sleep(l.Tick - time.Since(begun)%l.Tick)
 		}
 		n, err := l.now(b)
 		l.empty = n < len(b)
@@ -63,7 +122,16 @@ func (l *leisure) Read(b []byte) (int, error) {
 			return n, err
 		}
 	}
-	l.wake(1)
+	if !l.rhythm.steady() || !l.Pictures() {
+		l.wake(1)
+		return l.conn.Read(b)
+	}
+	l.wake(soundBytes)
+	if l.late == nil {
+		l.late = time.AfterFunc(lateSound, func() { l.wake(1) })
+	} else {
+		l.late.Reset(lateSound)
+	}
 	return l.conn.Read(b)
 }
 
@@ -81,10 +149,11 @@ func (l *leisure) now(b []byte) (int, error) {
 	return l.n, err
 }
 
-// wake says from how many bytes on the kernel wakes the process.
+// wake says from how many bytes on the kernel wakes the process, which it does at
+// once if so many are there. The timer may call it beside the reader: if the
+// reader's word is the older one and the last to arrive, the next timer mends that.
 func (l *leisure) wake(bytes int) {
-	if low := bytes > 1; low != l.low {
-		l.low = low
+	if l.low.Swap(int64(bytes)) != int64(bytes) {
 		l.raw.Control(func(fd uintptr) { setLowat(fd, bytes) }) // a closed connection says so when it is read
 	}
 }

@@ -35,7 +35,7 @@ func atLeisure(t *testing.T) (peer *net.TCPConn, conn net.Conn, r io.Reader, idl
 	}
 	idle = new(atomic.Bool)
 	idle.Store(true)
-	r = newLeisure(conn, 30*time.Millisecond, idle.Load)
+	r = newLeisure(conn, Leisure{Tick: 30 * time.Millisecond, Idle: idle.Load, Pictures: func() bool { return false }}, new(rhythm))
 	if _, ok := r.(*leisure); !ok {
 		t.Fatalf("a TCP connection is read by %T", r)
 	}
@@ -174,7 +174,98 @@ func TestLeisureNeedsTCP(t *testing.T) {
 	a, b := net.Pipe()
 	defer a.Close()
 	defer b.Close()
-	if r := newLeisure(a, time.Millisecond, func() bool { return true }); r != io.Reader(a) {
+	if r := newLeisure(a, Leisure{Tick: time.Millisecond, Idle: func() bool { return true }}, new(rhythm)); r != io.Reader(a) {
 		t.Errorf("%T", r)
 	}
+}
+
+// TestSoundComesWithItsPicture: while pictures are waited for, what is less than
+// one is read with the next, and by itself when none comes.
+func TestSoundComesWithItsPicture(t *testing.T) {
+	peer, conn, _, _ := atLeisure(t)
+	r := newLeisure(conn, Leisure{
+		Tick: 30 * time.Millisecond, Idle: func() bool { return false }, Pictures: func() bool { return true },
+	}, &rhythm{large: steadyPictures})
+	b := make([]byte, 32<<10)
+	const rounds, sounds = 20, 3
+	reads := 0
+	for range rounds {
+		wrote := make(chan error, 1)
+		go func() {
+			tick := time.NewTicker(2 * time.Millisecond)
+			defer tick.Stop()
+			for range sounds {
+				if _, err := peer.Write(make([]byte, 300)); err != nil {
+					wrote <- err
+					return
+				}
+				<-tick.C
+			}
+			_, err := peer.Write(make([]byte, 5000))
+			wrote <- err
+		}()
+		for got := 0; got < 300*sounds+5000; reads++ {
+			n, err := r.Read(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got += n
+		}
+		if err := <-wrote; err != nil {
+			t.Fatal(err)
+		}
+	}
+	// On a machine so busy that the timer comes first there are more; all are four
+	// a round.
+	if reads > 2*rounds {
+		t.Errorf("%d reads in %d rounds", reads, rounds)
+	}
+	for range 3 { // no picture comes: also behind the timer of the last time
+		if _, err := peer.Write([]byte("deleteStream")); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := r.Read(b); err != nil || string(b[:n]) != "deleteStream" {
+			t.Fatalf("%q, %v", b[:n], err)
+		}
+	}
+}
+
+func TestRhythm(t *testing.T) {
+	repeat := func(n int, typ byte, size int) (all []step) {
+		for range n {
+			all = append(all, step{typ, size})
+		}
+		return all
+	}
+	large, small, sound := 10_000, 900, 300
+	usual := repeat(steadyPictures, TypeVideo, large)
+	for _, c := range []struct {
+		name  string
+		steps [][]step
+		want  bool
+	}{
+		{"nothing yet", nil, false},
+		{"a few pictures", [][]step{usual[1:]}, false},
+		{"large pictures", [][]step{usual}, true},
+		{"with sound between", [][]step{repeat(3, TypeAudio, sound), usual, repeat(maxOther, TypeAudio, sound)}, true},
+		{"a small picture", [][]step{usual, repeat(1, TypeVideo, small)}, false},
+		{"a while after a small picture", [][]step{usual, repeat(1, TypeVideo, small), usual}, true},
+		{"pictures ended", [][]step{usual, repeat(maxOther+1, TypeAudio, sound)}, false},
+		{"sound only", [][]step{repeat(1000, TypeAudio, large)}, false},
+	} {
+		var r rhythm
+		for _, steps := range c.steps {
+			for _, s := range steps {
+				r.note(s.typ, s.size)
+			}
+		}
+		if r.steady() != c.want {
+			t.Errorf("%s: %v", c.name, r.steady())
+		}
+	}
+}
+
+type step struct {
+	typ  byte
+	size int
 }
