@@ -19,7 +19,7 @@ type Config struct {
 	Listen           string        `flag:"rtmp" group:"network" help:"TCP address for encoders and players that speak RTMP; empty turns it off"`
 	ListenTLS        string        `flag:"rtmps" group:"network" help:"TCP address for those that speak RTMP over TLS, which needs --tls-cert and --tls-key, or --acme-domain; empty turns it off"`
 	Batch            stream.Batch  `flag:"rtmp-batch" group:"latency" help:"write to RTMP players at most this often, as --flv-batch"`
-	IdleBatch        time.Duration `flag:"rtmp-idle-batch" group:"latency" help:"while nobody takes anything of a stream, take what its RTMP encoder sends at most this often, which costs half as much; 0 is at once" min:"0s" max:"200ms"`
+	IdleBatch        time.Duration `flag:"rtmp-idle-batch" group:"latency" help:"while nobody takes anything of a stream, take what its RTMP encoder sends at most this often, which costs half as much, and sound with its picture while all who watch are written to at pictures; 0 is at once" min:"0s" max:"200ms"`
 	MaxMessageKiB    int           `flag:"rtmp-max-message" group:"limits" help:"largest RTMP message, which is the largest coded picture, in KiB" min:"64" max:"16383"`
 	MaxUnfinishedMiB int           `flag:"rtmp-max-unfinished" group:"limits" help:"what all RTMP connections together may hold of messages that have begun and not ended, in MiB, lest peers that never end theirs use up the memory; the one that wants more is closed" min:"16" max:"65536"`
 	MaxChunkStreams  int           `flag:"rtmp-max-chunk-streams" group:"limits" help:"RTMP chunk streams of one encoder; they use two to eight" min:"8" max:"65598"`
