@@ -160,6 +160,10 @@ func guard(hosts string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		origin := r.Header.Get("Origin")
 		site := r.Header.Get("Sec-Fetch-Site")
+		h := w.Header()
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Content-Security-Policy", "frame-ancestors 'none'")
+		h.Set("Referrer-Policy", "no-referrer")
 		switch {
 		case !knownHost(r.Host, allowed):
 			refuse(w, http.StatusMisdirectedRequest, "unknown_host", "this listener does not answer for that host name; see --admin-hosts")
@@ -167,7 +171,6 @@ func guard(hosts string, next http.Handler) http.Handler {
 			site == "cross-site", site == "same-site":
 			refuse(w, http.StatusForbidden, "cross_origin", "web pages may not reach the admin listener")
 		default:
-			w.Header().Set("X-Content-Type-Options", "nosniff")
 			next.ServeHTTP(w, r)
 		}
 	})

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strconv"
 
 	"github.com/miju-live/miju/streamkey"
 )
@@ -137,7 +138,12 @@ func targetOf(r *http.Request) Target {
 func read(w http.ResponseWriter, r *http.Request, into any) bool {
 	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest))
 	d.DisallowUnknownFields()
-	if err := d.Decode(into); err != nil {
+	err := d.Decode(into)
+	if _, large := errors.AsType[*http.MaxBytesError](err); large {
+		fail(w, http.StatusRequestEntityTooLarge, "too_large", "the body has over "+strconv.Itoa(maxRequest)+" bytes")
+		return false
+	}
+	if err != nil {
 		fail(w, http.StatusBadRequest, "bad_request", "the body must be a JSON object of what docs/chat.md says: "+err.Error())
 		return false
 	}

@@ -102,16 +102,6 @@ func (c Config) proxies() ([]netip.Prefix, error) {
 	return all, nil
 }
 
-func (c Config) origins() []string {
-	var all []string
-	for o := range strings.SplitSeq(c.Origins, ",") {
-		if o = strings.TrimSuffix(strings.ToLower(strings.TrimSpace(o)), "/"); o != "" {
-			all = append(all, o)
-		}
-	}
-	return all
-}
-
 // parseNetwork reads an address, which is a prefix of all its bits, or a
 // prefix.
 func parseNetwork(s string) (netip.Prefix, error) {

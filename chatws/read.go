@@ -17,18 +17,13 @@ import (
 
 // serveFile answers what is below /app/name/chat/.
 func (s *Server) serveFile(w http.ResponseWriter, r *http.Request, key streamkey.Key, file string) {
-	h := w.Header()
-	h.Set("Access-Control-Allow-Origin", "*") // nobody is told who asks
 	switch number, ok := chunkOf(file); {
 	case file != "events" && file != "index.json" && !ok:
 		fail(w, http.StatusNotFound, "not_found", "a chat has index.json, numbered chunks, and events")
 	case r.Method == http.MethodOptions:
-		h.Set("Access-Control-Allow-Methods", "GET, HEAD")
-		h.Set("Access-Control-Allow-Headers", r.Header.Get("Access-Control-Request-Headers"))
-		h.Set("Access-Control-Max-Age", "86400")
-		w.WriteHeader(http.StatusNoContent)
+		s.pages.Preflight(w)
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
-		h.Set("Allow", "GET, HEAD, OPTIONS")
+		w.Header().Set("Allow", "GET, HEAD, OPTIONS")
 		fail(w, http.StatusMethodNotAllowed, "method", "this is for reading")
 	case file == "events":
 		s.serveEvents(w, r, key)

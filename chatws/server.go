@@ -9,13 +9,13 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/miju-live/miju/auth"
+	"github.com/miju-live/miju/cors"
 	"github.com/miju-live/miju/streamkey"
 )
 
@@ -32,7 +32,7 @@ type Server struct {
 	streams   Streams
 	store     Store
 	log       *slog.Logger
-	origins   []string
+	pages     cors.Pages
 	proxies   []netip.Prefix
 	limits    Limits
 	epoch     int64
@@ -73,7 +73,7 @@ var _ http.Handler = (*Server)(nil)
 // filter's.
 func New(ctx context.Context, c Config, a auth.Authorizer, streams Streams, store Store, log *slog.Logger) (*Server, error) {
 	s := &Server{
-		config: c, auth: a, streams: streams, store: store, log: log, closing: make(chan struct{}), origins: c.origins(),
+		config: c, auth: a, streams: streams, store: store, log: log, closing: make(chan struct{}), pages: cors.Parse(c.Origins),
 		epoch: store.Epoch(), born: time.Now(), wall: time.Now, rooms: map[streamkey.Key]*room{}, conns: map[*member]struct{}{},
 		addresses: addresses{most: c.AddressConnections, all: map[netip.Prefix]*address{}},
 		limits:    Limits{Text: c.MaxText, Delay: c.MaxDelay.Milliseconds(), History: c.History, Reactions: c.reactions()},
@@ -105,6 +105,8 @@ func New(ctx context.Context, c Config, a auth.Authorizer, streams Streams, stor
 // ServeHTTP takes a WebSocket to /app/name/chat, and answers what is below
 // that. For a WebSocket it returns when the connection runs by itself.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	s.pages.Answer(w.Header(), r)
 	app, path, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	name, path, _ := strings.Cut(path, "/")
 	dir, file, below := strings.Cut(path, "/")
@@ -118,27 +120,18 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusNotFound, "invalid_room", err.Error())
 	case below:
 		s.serveFile(w, r, key, file)
+	case r.Method == http.MethodOptions:
+		s.pages.Preflight(w)
 	case !isUpgrade(r):
 		w.Header().Set("Connection", "Upgrade")
 		w.Header().Set("Upgrade", "websocket")
 		fail(w, http.StatusUpgradeRequired, "no_websocket", "this is the chat of "+key.String()+", for WebSocket clients")
-	case !s.allows(r.Header.Get("Origin"), r.Host):
+	case !s.pages.Connects(r.Header.Get("Origin"), r.Host):
 		s.refused["origin"].Add(1)
 		fail(w, http.StatusForbidden, "origin", "this page may not chat here")
 	default:
 		s.accept(w, r, key)
 	}
-}
-
-// allows reports whether a page of origin may chat at host. What is no
-// browser sends no origin.
-func (s *Server) allows(origin, host string) bool {
-	if origin == "" || slices.Contains(s.origins, "*") {
-		return true
-	}
-	origin = strings.ToLower(origin)
-	_, page, _ := strings.Cut(origin, "://")
-	return page == strings.ToLower(host) || slices.Contains(s.origins, origin) || slices.Contains(s.origins, page)
 }
 
 func fail(w http.ResponseWriter, status int, code, message string) {

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -44,7 +43,7 @@ func (s *Server) serveFLV(w http.ResponseWriter, r *http.Request, key streamkey.
 		return
 	}
 	v := &flvViewer{pipe: pipe{server: s}, stream: live, place: place, muxer: flvMuxer{stream: live, packing: packing, catchUp: catchUp{s.config.FLVJoin.edgeFor(live)}}}
-	if strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
+	if isWebSocket(r) {
 		v.serveWebSocket(w, r)
 		return
 	}

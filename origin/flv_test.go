@@ -378,6 +378,9 @@ func TestHeadersOfHTTP(t *testing.T) {
 		{"other page", "HEAD", "/live/x.flv", "https://c.example", 200, "Access-Control-Allow-Origin", ""},
 		{"answers differ by page", "HEAD", "/live/x.flv", "", 200, "Vary", "Origin"},
 		{"method", "DELETE", "/live/x.flv", "", 405, "Allow", "GET, HEAD, OPTIONS"},
+		{"no guessing", "HEAD", "/live/x.flv", "", 200, "X-Content-Type-Options", "nosniff"},
+		{"nor of errors", "HEAD", "/live/y.flv", "", 404, "X-Content-Type-Options", "nosniff"},
+		{"what it is stays untold", "HEAD", "/live/x.flv", "", 200, "Server", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			req, err := http.NewRequestWithContext(t.Context(), c.method, s.url+c.path, nil)

@@ -3,6 +3,7 @@ package origin
 import (
 	"context"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/lxzan/gws"
@@ -11,6 +12,10 @@ import (
 // maxClientFrame bounds a WebSocket message of a viewer, in bytes: players
 // send nothing but control frames.
 const maxClientFrame = 4096
+
+func isWebSocket(r *http.Request) bool {
+	return strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
+}
 
 // serveWebSocket answers with FLV in binary messages, each one tag (the first
 // holds all headers). One goroutine writes, another one reads, since a client

@@ -22,10 +22,8 @@ var (
 	encodingGzip     = []string{"gzip"}
 	varyEncoding     = []string{"Accept-Encoding"}
 	varyBoth         = []string{"Origin", "Accept-Encoding"}
-	varyOrigin       = []string{"Origin"}
 	rangesBytes      = []string{"bytes"}
-	everyOrigin      = []string{"*"}
-	exposeHeaders    = []string{"Age, Content-Length, Content-Range, Date"}
+	noSniff          = []string{"nosniff"}
 )
 
 // lateCacheControl names Cache-Control so that net/http, which writes headers in

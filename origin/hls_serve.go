@@ -227,7 +227,7 @@ func (h *hlsOrigin) servePlaylist(w http.ResponseWriter, r *http.Request, s *hls
 	header["Content-Type"] = typePlaylist
 	header["Cache-Control"] = maxAge(age)
 	header["Vary"] = varyEncoding
-	if !h.server.anyOrigin {
+	if !h.server.pages.All() {
 		header["Vary"] = varyBoth
 	}
 	if g.Private || h.server.config.HLS.TokenInPlaylist && !g.Edge {

@@ -5,16 +5,18 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/miju-live/miju/auth"
+	"github.com/miju-live/miju/cors"
 	"github.com/miju-live/miju/fanout"
+	"github.com/miju-live/miju/origin/web"
 	"github.com/miju-live/miju/stream"
 	"github.com/miju-live/miju/streamkey"
 )
@@ -25,26 +27,34 @@ type Config struct {
 	FLVJoin      FLVJoin       `flag:"flv-join" group:"latency" help:"what a new viewer of FLV begins with: gop is the current GOP from its start, which a player shows from there; live is the same pictures in an eighth of their time and without their sound, so that a player is at the live edge soon and buffers little"`
 	WriteTimeout time.Duration `flag:"write-timeout" group:"limits" help:"disconnect a viewer that takes nothing for this long" min:"1s" max:"5m"`
 	AllowOrigin  string        `flag:"http-allow-origin" group:"network" help:"web pages of other hosts that may play and chat here: * for all, or a list like https://a.example,https://b.example"`
-	HLS          HLSConfig
+	// FrameAncestors is for web.Ancestors.
+	FrameAncestors string `flag:"http-frame-ancestors" group:"network" help:"pages that may show the watch page in a frame: self is this server's own, none, * is all, or a list like https://a.example,https://b.example, in which self may stand"`
+	HLS            HLSConfig
 }
 
 // DefaultConfig writes at every video frame while there is room, and lets every
 // page play.
 func DefaultConfig() Config {
-	return Config{FLVBatch: stream.BatchAuto, FLVJoin: JoinGOP, WriteTimeout: 10 * time.Second, AllowOrigin: "*", HLS: DefaultHLSConfig()}
+	return Config{FLVBatch: stream.BatchAuto, FLVJoin: JoinGOP, WriteTimeout: 10 * time.Second, AllowOrigin: "*", FrameAncestors: "self", HLS: DefaultHLSConfig()}
+}
+
+// Check reports what is wrong with c.
+func (c Config) Check() error {
+	if _, err := web.Ancestors(c.FrameAncestors); err != nil {
+		return fmt.Errorf("--http-frame-ancestors: %w", err)
+	}
+	return c.HLS.Check()
 }
 
 // Server is the http.Handler of everything but chat. Requests end with their
 // context, which must be a child of the one that ends with the server.
 type Server struct {
-	config  Config
-	hub     *stream.Hub
-	auth    auth.Authorizer
-	page    http.Handler
-	log     *slog.Logger
-	origins []string
-	// anyOrigin is set if every page may play.
-	anyOrigin bool
+	config Config
+	hub    *stream.Hub
+	auth   auth.Authorizer
+	page   http.Handler
+	log    *slog.Logger
+	pages  cors.Pages
 
 	hls *hlsOrigin
 	flv fanout.Group
@@ -68,13 +78,7 @@ var _ http.Handler = (*Server)(nil)
 // NewServer returns a server of hub's streams. page answers for the watch
 // page and its assets.
 func NewServer(c Config, hub *stream.Hub, a auth.Authorizer, page http.Handler, log *slog.Logger) *Server {
-	s := &Server{config: c, hub: hub, auth: a, page: page, log: log}
-	for o := range strings.SplitSeq(c.AllowOrigin, ",") {
-		if o = strings.TrimSuffix(strings.ToLower(strings.TrimSpace(o)), "/"); o != "" {
-			s.origins = append(s.origins, o)
-		}
-	}
-	s.anyOrigin = slices.Contains(s.origins, "*")
+	s := &Server{config: c, hub: hub, auth: a, page: page, log: log, pages: cors.Parse(c.AllowOrigin)}
 	s.hls = newHLSOrigin(s)
 	return s
 }
@@ -123,12 +127,12 @@ func (s *Server) Stats() Stats {
 // /app/name.ext an egress, /app/name/file a file of HLS, and /api/check before one
 // of them the question whether it would be answered.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.allowOrigin(w.Header(), r)
+	w.Header()["X-Content-Type-Options"] = noSniff
+	s.pages.Answer(w.Header(), r)
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
 	case http.MethodOptions:
-		w.Header().Set("Allow", "GET, HEAD, OPTIONS")
-		w.WriteHeader(http.StatusNoContent)
+		s.pages.Preflight(w)
 		return
 	default:
 		w.Header().Set("Allow", "GET, HEAD, OPTIONS")
@@ -162,6 +166,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	case ext == "":
 		s.page.ServeHTTP(w, r)
+	case ext == "flv" && isWebSocket(r) && !s.pages.Connects(r.Header.Get("Origin"), r.Host):
+		s.fail(w, http.StatusForbidden, "origin", "this page may not play here")
 	case ext == "flv":
 		s.serveWhile(w, r, key, "http-flv", s.serveFLV)
 	case ext == "ts":
@@ -216,41 +222,6 @@ func (s *Server) may(w http.ResponseWriter, r *http.Request, q auth.Request) (au
 	return auth.Grant{}, false
 }
 
-// allowOrigin answers for CORS. Nothing here needs credentials, so they are
-// never allowed and "*" is safe.
-func (s *Server) allowOrigin(h http.Header, r *http.Request) {
-	if s.anyOrigin {
-		h["Access-Control-Allow-Origin"] = everyOrigin
-	} else {
-		h["Vary"] = varyOrigin
-		if o := r.Header.Get("Origin"); o != "" && slices.Contains(s.origins, o) {
-			h.Set("Access-Control-Allow-Origin", o)
-		}
-	}
-	if r.Method != http.MethodOptions {
-		h["Access-Control-Expose-Headers"] = exposeHeaders
-		return
-	}
-	h.Set("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS")
-	h.Set("Access-Control-Allow-Headers", allowedHeaders(r.Header.Get("Access-Control-Request-Headers")))
-	h.Set("Access-Control-Max-Age", "86400")
-}
-
-// maxHeaderNames bounds the names in a preflight request, in bytes.
-const maxHeaderNames = 1024
-
-// allowedHeaders answers which headers a page may send: all that it asks for,
-// for players add their own (CMCD, tokens) and nothing here is decided by one.
-func allowedHeaders(asked string) string {
-	isName := func(c rune) bool {
-		return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("-_, ", c)
-	}
-	if asked == "" || len(asked) > maxHeaderNames || strings.TrimFunc(asked, isName) != "" {
-		return "Range, If-None-Match, Authorization"
-	}
-	return asked
-}
-
 // failure is the JSON body of every error.
 type failure struct {
 	// Error is a word for programs, Message a sentence for people.
@@ -285,7 +256,7 @@ func (s *Server) fail(w http.ResponseWriter, status int, code, message string) {
 	}
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
-	h.Set("X-Content-Type-Options", "nosniff")
+	h["X-Content-Type-Options"] = noSniff
 	if h.Get("Cache-Control") == "" && h[lateCacheControl] == nil {
 		h["Cache-Control"] = noStore
 	}

@@ -80,7 +80,7 @@ func (c *config) validate() error {
 	if err := c.SRT.Check(); err != nil {
 		return err
 	}
-	if err := c.Origin.HLS.Check(); err != nil {
+	if err := c.Origin.Check(); err != nil {
 		return err
 	}
 	if err := c.Chat.Check(); err != nil {

@@ -110,7 +110,11 @@ func listen(ctx context.Context, c config, authorizer auth.Authorizer, log *slog
 	if c.Auth.Play == auth.ByToken { // else players of HLS get no further than the first playlist
 		c.Origin.HLS.TokenInPlaylist = true
 	}
-	s.origin = origin.NewServer(c.Origin, s.hub, s.auth, web.Handler(), log)
+	ancestors, err := web.Ancestors(c.Origin.FrameAncestors)
+	if err != nil {
+		return nil, err
+	}
+	s.origin = origin.NewServer(c.Origin, s.hub, s.auth, web.Handler(ancestors), log)
 	s.hub.CountEgress(s.origin.Sent)
 	if s.certs, err = openCerts(c, log); err != nil {
 		return nil, err

@@ -4,8 +4,11 @@ package web
 import (
 	"embed"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/http"
+	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -16,10 +19,38 @@ import (
 var dist embed.FS
 
 // policy lets the page load its own files, play what MSE makes of blobs, and
-// talk to its own origin; hls.js and mpegts.js run workers from blobs. Any
-// page may not frame it: the chat's buttons are for those who see them.
-const policy = "default-src 'self'; connect-src 'self' ws: wss:; media-src 'self' blob:; worker-src 'self' blob:; " +
-	"script-src 'self'; img-src 'self' data:; style-src 'self'; frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
+// talk to its own origin, by WebSocket too; hls.js and mpegts.js run workers from
+// blobs. What it may be framed by comes behind it.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
+	"media-src 'self' blob:; worker-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors "
+
+// ancestor is an origin, or the hosts of one, as frame-ancestors has them
+// (Content Security Policy Level 3, 2.3.1).
+var ancestor = regexp.MustCompile(`^(https?://)?(\*\.)?[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?(:([0-9]+|\*))?$`)
+
+// Ancestors reads which pages may show the watch page in a frame: self, none, *
+// or a list of origins, as Content-Security-Policy has it.
+func Ancestors(list string) (string, error) {
+	var all []string
+	for a := range strings.SplitSeq(list, ",") {
+		switch a = strings.TrimSuffix(strings.TrimSpace(a), "/"); {
+		case a == "":
+		case a == "self", a == "none":
+			all = append(all, "'"+a+"'")
+		case a == "*" || ancestor.MatchString(a):
+			all = append(all, a)
+		default:
+			return "", fmt.Errorf("%.100q is no origin like https://a.example, nor self, none or *", a)
+		}
+	}
+	switch {
+	case len(all) == 0:
+		return "'none'", nil
+	case len(all) > 1 && slices.Contains(all, "'none'"):
+		return "", errors.New("none cannot stand beside others")
+	}
+	return strings.Join(all, " "), nil
+}
 
 const unbuilt = `Miju serves this stream, but its watch page was not built into this binary.
 
@@ -34,14 +65,19 @@ const root = `Miju is running. A stream called live/alice is watched at /live/al
 `
 
 // Handler answers with the watch page for every path, but with the page's
-// files below /assets/.
-func Handler() http.Handler { return handler{dist} }
+// files below /assets/. ancestors is what Ancestors returns.
+func Handler(ancestors string) http.Handler { return handler{dist, policy + ancestors} }
 
-type handler struct{ files fs.FS }
+type handler struct {
+	files  fs.FS
+	policy string
+}
 
 func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	w.Header().Set("Referrer-Policy", "same-origin")
+	// The page's URL may hold a token. Nobody is told it, not even this server
+	// again: edges before it write logs.
+	w.Header().Set("Referrer-Policy", "no-referrer")
 	switch {
 	case r.URL.Path == "/":
 		text(w, http.StatusOK, root)
@@ -71,7 +107,7 @@ func (h handler) page(w http.ResponseWriter, r *http.Request) {
 		text(w, http.StatusServiceUnavailable, unbuilt)
 		return
 	}
-	w.Header().Set("Content-Security-Policy", policy)
+	w.Header().Set("Content-Security-Policy", h.policy)
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-cache")
 	if r.Method != http.MethodHead {

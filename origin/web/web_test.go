@@ -30,14 +30,33 @@ func TestHandler(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := httptest.NewRecorder()
-			handler{c.files}.ServeHTTP(w, httptest.NewRequest("GET", c.path, nil))
+			handler{c.files, policy + "'self'"}.ServeHTTP(w, httptest.NewRequest("GET", c.path, nil))
 			h := w.Header()
-			if w.Code != c.status || !strings.Contains(w.Body.String(), c.body) || h.Get("Cache-Control") != c.cache || h.Get("X-Content-Type-Options") != "nosniff" {
+			if w.Code != c.status || !strings.Contains(w.Body.String(), c.body) || h.Get("Cache-Control") != c.cache || h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Referrer-Policy") != "no-referrer" {
 				t.Errorf("%d %q %v", w.Code, w.Body, h)
 			}
 			if page := strings.Contains(c.body, "<title>"); page != (h.Get("Content-Security-Policy") != "") {
 				t.Errorf("%v", h)
 			}
 		})
+	}
+}
+
+func TestAncestors(t *testing.T) {
+	for list, want := range map[string]string{
+		"":     "'none'",
+		"none": "'none'",
+		"self": "'self'",
+		"*":    "*",
+		"self, https://a.example/,https://*.b.example:8443, c.example:*": "'self' https://a.example https://*.b.example:8443 c.example:*",
+	} {
+		if got, err := Ancestors(list); err != nil || got != want {
+			t.Errorf("%q: %q, %v", list, got, err)
+		}
+	}
+	for _, list := range []string{"self,none", "'self'", "https://a.example; script-src *", "https://a.example/x", "a b", "javascript:", "data:", "https://a.example\r\nX: y", "ftp://a.example"} {
+		if got, err := Ancestors(list); err == nil {
+			t.Errorf("%q: %q", list, got)
+		}
 	}
 }
