@@ -10,6 +10,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/miju-live/miju/peer"
 	"github.com/miju-live/miju/streamkey"
 )
 
@@ -207,7 +208,7 @@ type Networks []netip.Prefix
 func ParseNetworks(s string) (Networks, error) {
 	var all Networks
 	for part := range strings.SplitSeq(s, ",") {
-		p, err := parseNetwork(strings.TrimSpace(part))
+		p, err := peer.ParseNetwork(strings.TrimSpace(part))
 		if err != nil {
 			return nil, err
 		}
@@ -216,29 +217,7 @@ func ParseNetworks(s string) (Networks, error) {
 	return all, nil
 }
 
-func parseNetwork(s string) (netip.Prefix, error) {
-	if !strings.Contains(s, "/") {
-		a, err := netip.ParseAddr(s)
-		if err != nil || a.Zone() != "" {
-			return netip.Prefix{}, fmt.Errorf("%.50q is no address", s)
-		}
-		return netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen()), nil
-	}
-	p, err := netip.ParsePrefix(s)
-	if err != nil {
-		return netip.Prefix{}, fmt.Errorf("%.50q is no network", s)
-	}
-	return p.Masked(), nil
-}
-
-func (n Networks) contain(a netip.Addr) bool {
-	for _, p := range n {
-		if p.Contains(a) {
-			return true
-		}
-	}
-	return false
-}
+func (n Networks) contain(a netip.Addr) bool { return peer.Networks(n).Contain(a) }
 
 // MarshalJSON implements json.Marshaler.
 func (n Networks) MarshalJSON() ([]byte, error) {
@@ -291,10 +270,4 @@ func oneOrMore(b []byte) (all []string, err error) {
 }
 
 // addressOf returns the address of host:port; the zero one is in no network.
-func addressOf(remote string) netip.Addr {
-	if ap, err := netip.ParseAddrPort(remote); err == nil {
-		return ap.Addr().Unmap().WithZone("")
-	}
-	a, _ := netip.ParseAddr(remote)
-	return a.Unmap().WithZone("")
-}
+func addressOf(remote string) netip.Addr { return peer.Address(remote) }

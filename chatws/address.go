@@ -1,11 +1,11 @@
 package chatws
 
 import (
-	"net/http"
 	"net/netip"
-	"strings"
 	"sync"
 	"time"
+
+	"github.com/miju-live/miju/peer"
 )
 
 const (
@@ -18,44 +18,10 @@ const (
 	addressKept = time.Minute
 )
 
-// addressOf returns who r comes from: the peer, or, as long as that is a known
-// proxy, who it says is behind it.
-func addressOf(r *http.Request, proxies []netip.Prefix) netip.Addr {
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return netip.Addr{}
-	}
-	a := peer.Addr().Unmap().WithZone("")
-	hops := r.Header["X-Forwarded-For"]
-	for i := len(hops) - 1; i >= 0; i-- {
-		list := strings.Split(hops[i], ",")
-		for j := len(list) - 1; j >= 0; j-- {
-			if !isIn(a, proxies) {
-				return a
-			}
-			behind, err := netip.ParseAddr(strings.TrimSpace(list[j]))
-			if err != nil {
-				return a
-			}
-			a = behind.Unmap().WithZone("")
-		}
-	}
-	return a
-}
-
-func isIn(a netip.Addr, list []netip.Prefix) bool {
-	for _, p := range list {
-		if p.Contains(a) {
-			return true
-		}
-	}
-	return false
-}
-
 // addresses bounds what one address may do.
 type addresses struct {
 	most    int // connections; 0: any number
-	proxies []netip.Prefix
+	proxies peer.Networks
 
 	mu  sync.Mutex
 	all map[netip.Prefix]*address
@@ -71,11 +37,11 @@ type address struct {
 // and tests are, nor for a proxy that does not say who is behind it, like a
 // cache that asks for all who read.
 func (l *addresses) bounded(a netip.Addr) bool {
-	return a.IsValid() && !a.IsLoopback() && !isIn(a, l.proxies)
+	return a.IsValid() && !a.IsLoopback() && !l.proxies.Contain(a)
 }
 
 func (l *addresses) get(a netip.Addr, now time.Time) *address {
-	p := network(a)
+	p := peer.Customer(a)
 	x := l.all[p]
 	if x == nil {
 		x = new(address)

@@ -3,11 +3,12 @@ package chatws
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/miju-live/miju/peer"
 )
 
 // Config rules every room.
@@ -32,15 +33,16 @@ type Config struct {
 	Filter string `flag:"chat-filter" group:"chat" help:"file of words that nobody may say, one a line; read again when it changes"`
 	Hook   HookConfig
 
-	MaxMembers         int    `flag:"chat-max-members" group:"chat" help:"members of one chat room" min:"1" max:"1000000"`
-	SocketLimit        int    `flag:"chat-socket-limit" group:"chat" help:"members of one chat room from which on newcomers are sent to the chunks for CDNs, but for moderators; 0 is never" min:"0" max:"1000000"`
-	MaxRooms           int    `flag:"chat-max-rooms" group:"chat" help:"chat rooms in memory" min:"1" max:"1000000"`
-	MaxConnections     int    `flag:"chat-max-connections" group:"limits" help:"chat connections over all rooms" min:"1" max:"1000000"`
-	AddressConnections int    `flag:"chat-address-connections" group:"limits" help:"chat connections from one address (IPv6: from one /64), but the loopback address; 0 is no bound" min:"0" max:"1000000"`
-	Proxies            string `flag:"chat-proxies" group:"network" help:"proxies before the chat, as addresses or prefixes like 10.0.0.0/8: behind them X-Forwarded-For says a member's address"`
+	MaxMembers         int `flag:"chat-max-members" group:"chat" help:"members of one chat room" min:"1" max:"1000000"`
+	SocketLimit        int `flag:"chat-socket-limit" group:"chat" help:"members of one chat room from which on newcomers are sent to the chunks for CDNs, but for moderators; 0 is never" min:"0" max:"1000000"`
+	MaxRooms           int `flag:"chat-max-rooms" group:"chat" help:"chat rooms in memory" min:"1" max:"1000000"`
+	MaxConnections     int `flag:"chat-max-connections" group:"limits" help:"chat connections over all rooms" min:"1" max:"1000000"`
+	AddressConnections int `flag:"chat-address-connections" group:"limits" help:"chat connections from one address (IPv6: from one /64), but the loopback address; 0 is no bound" min:"0" max:"1000000"`
 	// Origins are the web pages that may chat here: * for all, or a list of hosts
 	// or origins like a.example,https://b.example; pages of this server always may.
 	Origins string
+	// Proxies are who may send for others: their own address is nobody's.
+	Proxies peer.Networks
 }
 
 // DefaultConfig lets every page chat, two commands a second.
@@ -61,9 +63,6 @@ const maxEmoji = 64
 
 // Check refuses what cannot be served with.
 func (c Config) Check() error {
-	if _, err := c.proxies(); err != nil {
-		return err
-	}
 	for _, e := range c.reactions() {
 		if len(e) > maxEmoji || !utf8.ValidString(e) {
 			return fmt.Errorf("%w: --chat-reactions has %.20q, which is no emoji", errConfig, e)
@@ -85,53 +84,4 @@ func (c Config) reactions() []string {
 		}
 	}
 	return list
-}
-
-func (c Config) proxies() ([]netip.Prefix, error) {
-	var all []netip.Prefix
-	for s := range strings.SplitSeq(c.Proxies, ",") {
-		if s = strings.TrimSpace(s); s == "" {
-			continue
-		}
-		p, err := parseNetwork(s)
-		if err != nil {
-			return nil, fmt.Errorf("%w: --chat-proxies has %q, it must be an address or a prefix: %w", errConfig, s, err)
-		}
-		all = append(all, p)
-	}
-	return all, nil
-}
-
-// parseNetwork reads an address, which is a prefix of all its bits, or a
-// prefix.
-func parseNetwork(s string) (netip.Prefix, error) {
-	if a, err := netip.ParseAddr(s); err == nil {
-		a = a.Unmap().WithZone("")
-		return netip.PrefixFrom(a, a.BitLen()), nil
-	}
-	p, err := netip.ParsePrefix(s)
-	if err != nil {
-		return netip.Prefix{}, fmt.Errorf("neither an address nor a prefix: %w", err)
-	}
-	if p.Addr().Is4In6() {
-		if p.Bits() < 96 {
-			return netip.Prefix{}, fmt.Errorf("%w: a prefix over IPv4 in IPv6", errConfig)
-		}
-		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
-	}
-	return p.Masked(), nil
-}
-
-// network returns what stands for one customer of a network: an IPv4 address
-// or an IPv6 /64.
-func network(a netip.Addr) netip.Prefix {
-	bits := a.BitLen()
-	if a.Is6() {
-		bits = 64
-	}
-	p, err := a.Prefix(bits)
-	if err != nil { // a is no address
-		return netip.Prefix{}
-	}
-	return p
 }

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/miju-live/miju/peer"
 	"github.com/miju-live/miju/streamkey"
 )
 
@@ -175,7 +176,7 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request, key streamk
 		join.History = &n
 	}
 	grant, ok := s.mayRead(w, r, key)
-	address := addressOf(r, s.proxies)
+	address := peer.Address(r.RemoteAddr)
 	if !ok || !s.admit(w, address) {
 		return
 	}

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/miju-live/miju/auth"
+	"github.com/miju-live/miju/peer"
 )
 
 // actor is who moderates: a member, or the application.
@@ -288,7 +289,7 @@ func (t Target) network() (netip.Prefix, error) {
 	if t.Network == "" {
 		return netip.Prefix{}, nil
 	}
-	p, err := parseNetwork(t.Network)
+	p, err := peer.ParseNetwork(t.Network)
 	if err != nil {
 		return netip.Prefix{}, refuse(CodeBadValue, "network is an address or a prefix")
 	}
@@ -309,7 +310,7 @@ func (u *user) networks(addresses *addresses) []netip.Prefix {
 	var all []netip.Prefix
 	seen := map[netip.Prefix]bool{}
 	for _, m := range u.members {
-		if p := network(m.address); addresses.bounded(m.address) && !seen[p] {
+		if p := peer.Customer(m.address); addresses.bounded(m.address) && !seen[p] {
 			seen[p] = true
 			all = append(all, p)
 		}

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/miju-live/miju/peer"
 )
 
 func TestRolesFromGrants(t *testing.T) {
@@ -267,7 +269,12 @@ func TestNobodyMutesThoseAbove(t *testing.T) {
 }
 
 // proxied has everybody come through a proxy that says where from.
-func proxied(c *Config) { c.Proxies = "127.0.0.1, ::1" }
+func proxied(c *Config) { c.Proxies = trusted("127.0.0.1, ::1") }
+
+func trusted(networks string) peer.Networks {
+	n, _ := peer.ParseNetworks(networks)
+	return n
+}
 
 func TestBan(t *testing.T) {
 	s := newStage(t, proxied)

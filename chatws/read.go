@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/miju-live/miju/auth"
+	"github.com/miju-live/miju/peer"
 	"github.com/miju-live/miju/streamkey"
 )
 
@@ -108,7 +109,7 @@ func (s *Server) serveIndex(w http.ResponseWriter, r *http.Request, key streamke
 	}
 	defer s.running.Done()
 	var index []byte
-	if s.inFor(w, key, addressOf(r, s.proxies), func(r *room) error {
+	if s.inFor(w, key, peer.Address(r.RemoteAddr), func(r *room) error {
 		index = r.indexNow(time.Now())
 		return nil
 	}) {

@@ -53,7 +53,7 @@ func TestARoomWhereNothingHappened(t *testing.T) {
 // TestWhoSharesAnAddressWithTheBanned moderates on, also after a reconnect; and
 // a clock that was wrong for a moment lifts no ban.
 func TestWhoSharesAnAddressWithTheBanned(t *testing.T) {
-	s := newStage(t, func(c *Config) { c.Proxies = "127.0.0.1" })
+	s := newStage(t, proxied)
 	join := func(token string) *client {
 		c := s.connectFrom(t, "live/x/chat", "192.0.2.1")
 		c.send(fmt.Sprintf(`{"type":"join","token":%q}`, token))

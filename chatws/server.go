@@ -16,6 +16,7 @@ import (
 
 	"github.com/miju-live/miju/auth"
 	"github.com/miju-live/miju/cors"
+	"github.com/miju-live/miju/peer"
 	"github.com/miju-live/miju/streamkey"
 )
 
@@ -33,7 +34,6 @@ type Server struct {
 	store     Store
 	log       *slog.Logger
 	pages     cors.Pages
-	proxies   []netip.Prefix
 	limits    Limits
 	epoch     int64
 	born      time.Time
@@ -75,14 +75,9 @@ func New(ctx context.Context, c Config, a auth.Authorizer, streams Streams, stor
 	s := &Server{
 		config: c, auth: a, streams: streams, store: store, log: log, closing: make(chan struct{}), pages: cors.Parse(c.Origins),
 		epoch: store.Epoch(), born: time.Now(), wall: time.Now, rooms: map[streamkey.Key]*room{}, conns: map[*member]struct{}{},
-		addresses: addresses{most: c.AddressConnections, all: map[netip.Prefix]*address{}},
+		addresses: addresses{most: c.AddressConnections, proxies: c.Proxies, all: map[netip.Prefix]*address{}},
 		limits:    Limits{Text: c.MaxText, Delay: c.MaxDelay.Milliseconds(), History: c.History, Reactions: c.reactions()},
 	}
-	var err error
-	if s.proxies, err = c.proxies(); err != nil {
-		return nil, err
-	}
-	s.addresses.proxies = s.proxies
 	s.hook = newHook(c.Hook)
 	if c.Filter != "" {
 		s.filterFile.path = c.Filter
@@ -194,7 +189,7 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request, key streamkey.Ke
 		fail(w, http.StatusBadRequest, code, err.Error())
 		return
 	}
-	address := addressOf(r, s.proxies)
+	address := peer.Address(r.RemoteAddr)
 	if !s.admit(w, address) {
 		return
 	}

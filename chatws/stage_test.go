@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/miju-live/miju/auth"
+	"github.com/miju-live/miju/peer"
 	"github.com/miju-live/miju/streamkey"
 )
 
@@ -156,7 +157,12 @@ func newStageWith(t testing.TB, store Store, change ...func(*Config)) *stage {
 	}
 	streams := &liveSet{}
 	s := newServer(t, c, authorizer{}, streams, store)
-	h := httptest.NewServer(s)
+	var networks []string
+	for _, n := range c.Proxies {
+		networks = append(networks, n.String())
+	}
+	door := peer.New(peer.Config{Trusted: strings.Join(networks, ",")}, slog.New(slog.DiscardHandler))
+	h := httptest.NewServer(door.Handler(s))
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()

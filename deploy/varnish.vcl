@@ -21,7 +21,7 @@ sub vcl_recv {
     # Streams that never end, the same over WebSocket, and the chat over
     # WebSocket and as server-sent events. A token stays where it is: the origin
     # checks it. Name this edge in the origin's
-    # --chat-proxies, or all who chat have its address.
+    # --trusted-proxy, or all who chat have its address.
     if (req.url ~ "^[^?]*(\.flv|\.ts|/chat|/chat/events)(\?|$)") {
         return (pipe);
     }

@@ -4,7 +4,7 @@ package fanout
 
 import (
 	"errors"
-	"net"
+	"syscall"
 )
 
 // canTry is false where a socket cannot be asked to take what there is room for:
@@ -15,7 +15,7 @@ const canTry = false
 type Writer struct{}
 
 // NewWriter returns an error that wraps errors.ErrUnsupported.
-func NewWriter(*net.TCPConn) (*Writer, error) { return nil, errors.ErrUnsupported }
+func NewWriter(syscall.Conn) (*Writer, error) { return nil, errors.ErrUnsupported }
 
 // TryWrite writes nothing.
 func (w *Writer) TryWrite([]byte) (int, error) { return 0, errors.ErrUnsupported }

@@ -2,10 +2,7 @@
 
 package fanout
 
-import (
-	"net"
-	"syscall"
-)
+import "syscall"
 
 const canTry = true
 
@@ -18,8 +15,8 @@ type Writer struct {
 	err  error
 }
 
-// NewWriter returns a Writer to c.
-func NewWriter(c *net.TCPConn) (*Writer, error) {
+// NewWriter returns a Writer to c, a TCP connection or what is around one.
+func NewWriter(c syscall.Conn) (*Writer, error) {
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return nil, err

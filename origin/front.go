@@ -157,6 +157,7 @@ type frontConn struct {
 	*conn
 	front   *front
 	request *http.Request
+	remote  string // who the connection comes from; a request may come from who is behind that
 	answer  frontAnswer
 	until   time.Time
 	// answering says that there is a request, which is not to be disturbed.
@@ -168,10 +169,10 @@ type frontConn struct {
 }
 
 func newFrontConn(f *front, tcp *conn) *frontConn {
-	c := &frontConn{conn: tcp, front: f}
+	c := &frontConn{conn: tcp, front: f, remote: tcp.RemoteAddr().String()}
 	r := &http.Request{
 		Method: http.MethodGet, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: http.Header{}, Body: http.NoBody, RemoteAddr: tcp.RemoteAddr().String(),
+		Header: http.Header{}, Body: http.NoBody,
 	}
 	c.request = r.WithContext(calm{f.ctx, c})
 	c.answer = frontAnswer{conn: c, header: http.Header{}}

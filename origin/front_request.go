@@ -109,7 +109,7 @@ func (c *frontConn) parse(head string) bool {
 	}
 	r := c.request
 	clear(r.Header)
-	r.Host = ""
+	r.Host, r.RemoteAddr = "", c.remote
 	if !c.parseHeaders(rest) || r.Host == "" {
 		return false
 	}

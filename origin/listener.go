@@ -9,6 +9,7 @@ import (
 
 	"github.com/miju-live/miju/auth"
 	"github.com/miju-live/miju/backlog"
+	"github.com/miju-live/miju/peer"
 )
 
 const (
@@ -42,10 +43,16 @@ type listener struct {
 // Accept implements net.Listener.
 func (l listener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
-	if t, ok := c.(*net.TCPConn); ok && err == nil {
-		return &conn{TCPConn: t, timeout: l.timeout}, nil
+	if err != nil {
+		return nil, err
 	}
-	return c, err
+	switch t := c.(type) {
+	case *net.TCPConn:
+		return &conn{TCPConn: t, whole: t, timeout: l.timeout}, nil
+	case *peer.Conn:
+		return &conn{TCPConn: t.TCPConn, whole: t, unread: t.Unread(), timeout: l.timeout}, nil
+	}
+	return c, nil
 }
 
 type (
@@ -100,6 +107,7 @@ func connOf(ctx context.Context, protoMajor int) *conn {
 // be told to wait for the one after it.
 type conn struct {
 	*net.TCPConn
+	whole net.Conn // the same, or what knows who is behind it
 	// mu is held by who writes: pongs come between the messages of a WebSocket.
 	mu      sync.Mutex
 	unread  []byte // what was read of it and not used
@@ -114,6 +122,12 @@ type conn struct {
 }
 
 var _ net.Conn = (*conn)(nil)
+
+// RemoteAddr implements net.Conn.
+func (c *conn) RemoteAddr() net.Addr { return c.whole.RemoteAddr() }
+
+// Close implements net.Conn.
+func (c *conn) Close() error { return c.whole.Close() }
 
 // SetDeadline implements net.Conn. net/http calls it for who takes the
 // connection over: from then on deadlines are theirs.

@@ -15,6 +15,7 @@ import (
 	"github.com/miju-live/miju/ingest/rtmp"
 	"github.com/miju-live/miju/ingest/srt"
 	"github.com/miju-live/miju/origin"
+	"github.com/miju-live/miju/peer"
 	"github.com/miju-live/miju/stream"
 	"github.com/miju-live/miju/streamkey"
 )
@@ -26,6 +27,7 @@ type config struct {
 	HTTP   httpConfig
 	TLS    tlsConfig
 	Admin  admin.Config
+	Peers  peer.Config
 	Auth   auth.Config
 	Ingest ingest.Config
 	Files  fileConfig
@@ -58,6 +60,7 @@ func defaultConfig() config {
 		HTTP:   httpConfig{Listen: ":8080"},
 		TLS:    certs.DefaultConfig(),
 		Admin:  admin.DefaultConfig(),
+		Peers:  peer.DefaultConfig(),
 		Auth:   auth.DefaultConfig(),
 		Ingest: ingest.DefaultConfig(),
 		Data:   dataConfig{Dir: "data"},
@@ -81,6 +84,9 @@ func (c *config) validate() error {
 		return err
 	}
 	if err := c.Origin.Check(); err != nil {
+		return err
+	}
+	if err := c.Peers.Check(); err != nil {
 		return err
 	}
 	if err := c.Chat.Check(); err != nil {

@@ -26,7 +26,7 @@ func openDoors(c config, keys auth.Keys, log *slog.Logger) (doors *auth.Doors, s
 }
 
 // proxied says that a proxy is trusted to say who its peers are.
-func (c *config) proxied() bool { return c.Chat.Proxies != "" }
+func (c *config) proxied() bool { return c.Peers.Trusted != "" }
 
 // needsToken returns which door nobody could get through, if no token can be
 // verified.
@@ -53,7 +53,7 @@ func (s *server) doorsSentence() string {
 	case c.Auth.Publish == auth.NoneFromLoopback && !c.proxied():
 		return "Publishing needs a token, but for encoders on this machine (--publish-auth none-from-loopback)."
 	case c.Auth.Publish == auth.NoneFromLoopback:
-		return "Publishing needs a token, from this machine too since a proxy is trusted (--chat-proxies)."
+		return "Publishing needs a token, from this machine too since a proxy is trusted (--trusted-proxy)."
 	}
 	return "Publishing needs a token (--publish-auth token)."
 }

@@ -378,7 +378,7 @@ func TestEdgeChatEvents(t *testing.T) {
 				c.NetConn().Close()
 			}
 		}
-	}, talkative, func(c *config) { c.Chat.Proxies, c.Origin.AllowOrigin = "127.0.0.1", "" })
+	}, talkative, func(c *config) { c.Peers.Trusted, c.Origin.AllowOrigin = "127.0.0.1", "" })
 }
 
 // from connects from an address of this machine.

@@ -42,7 +42,7 @@ func (s *server) listenHTTP() (err error) {
 // httpServer returns a server for serveHTTP.
 func (s *server) httpServer(ctx context.Context, h http.Handler) *http.Server {
 	hs := &http.Server{
-		Handler:           h,
+		Handler:           s.peers.Handler(h),
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ConnContext:       origin.ConnContext,
 		ReadHeaderTimeout: 10 * time.Second,
@@ -64,9 +64,9 @@ func (s *server) serveHTTP(hs *http.Server, l net.Listener, secure bool, running
 		return
 	}
 	if l == s.http {
-		l = s.origin.Front(hs.BaseContext(l), l, hs.Handler)
+		l = s.origin.Front(hs.BaseContext(l), s.peers.Listener(l), hs.Handler)
 	} else {
-		l = s.origin.Listener(l)
+		l = s.origin.Listener(s.peers.Listener(l))
 	}
 	running.Go(func() {
 		serve := func() error { return hs.Serve(l) }

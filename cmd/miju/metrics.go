@@ -74,6 +74,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	c.collectHLS(m)
 	c.collectDoors(m)
 	c.collectTLS(m)
+	c.collectPeers(m)
 	c.collectChat(m)
 }
 

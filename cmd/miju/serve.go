@@ -26,6 +26,7 @@ import (
 	"github.com/miju-live/miju/ingest/srt"
 	"github.com/miju-live/miju/origin"
 	"github.com/miju-live/miju/origin/web"
+	"github.com/miju-live/miju/peer"
 	"github.com/miju-live/miju/stream"
 	"github.com/miju-live/miju/streamkey"
 )
@@ -51,6 +52,7 @@ type server struct {
 	secret []byte
 	fresh  bool
 
+	peers  *peer.Door
 	hub    *stream.Hub
 	ingest *ingest.Server
 	origin *origin.Server
@@ -72,7 +74,7 @@ type server struct {
 // early. authorizer decides instead of the doors that the settings make, if it is
 // not nil.
 func listen(ctx context.Context, c config, authorizer auth.Authorizer, log *slog.Logger) (_ *server, err error) {
-	s := &server{config: c, log: log}
+	s := &server{config: c, log: log, peers: peer.New(c.Peers, log)}
 	defer func() {
 		if err != nil {
 			s.close()
@@ -93,7 +95,7 @@ func listen(ctx context.Context, c config, authorizer auth.Authorizer, log *slog
 	if store, s.kept, err = openStore(starting, c, log); err != nil {
 		return nil, err
 	}
-	c.Chat.Origins = c.Origin.AllowOrigin
+	c.Chat.Origins, c.Chat.Proxies = c.Origin.AllowOrigin, s.peers.Trusted()
 	if s.auth = authorizer; authorizer == nil {
 		if s.doors, s.secret, s.fresh, err = openDoors(c, streamKeys(s.kept), log); err != nil {
 			return nil, err
@@ -143,6 +145,7 @@ func listen(ctx context.Context, c config, authorizer auth.Authorizer, log *slog
 func (s *server) listenRTMP() (err error) {
 	c := s.config.RTMP
 	s.rtmpServer = rtmp.NewServer(c)
+	s.rtmpServer.Through(s.peers.Listener)
 	if s.doors != nil {
 		s.rtmpServer.AskUsers(s.doors.Users())
 	}
@@ -290,12 +293,8 @@ func (s *server) ingestListeners() []ingest.Listener {
 }
 
 func (s *server) adminHandler() http.Handler {
-	var doors auth.Authorizer
-	if !admin.Loopback(s.config.Admin.Listen) {
-		doors = s.auth
-	}
 	return admin.New(s.config.Admin, admin.Sources{
-		Doors:     doors,
+		Doors:     s.adminDoors(),
 		Hub:       s.hub,
 		Publisher: s.publisher,
 		Kick:      s.ingest.Kick,

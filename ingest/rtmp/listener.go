@@ -41,6 +41,7 @@ type Server struct {
 	// players are those who are played to.
 	players fanout.Group
 	adobe   adobe
+	door    func(net.Listener) net.Listener // nil: none
 }
 
 // NewServer returns a server without listeners.
@@ -49,6 +50,10 @@ func NewServer(c Config) *Server {
 	rand.Read(s.adobe.key[:])
 	return s
 }
+
+// Through has the connections of all listeners come through a door, below TLS if
+// there is any. It is to be called before the first listener.
+func (s *Server) Through(door func(net.Listener) net.Listener) { s.door = door }
 
 // Stats are the figures of a Server.
 type Stats struct {
@@ -90,6 +95,9 @@ func (s *Server) listen(what, address string, t *tls.Config) (*Listener, error) 
 	tcp, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("%s listener on %s: %w", what, address, err)
+	}
+	if s.door != nil {
+		tcp = s.door(tcp)
 	}
 	return &Listener{server: s, tcp: tcp, tls: t}, nil
 }

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/miju-live/miju/backlog"
@@ -167,7 +167,7 @@ func (c *conn) copyTo(ctx context.Context, s *stream.Stream) error {
 	reader := s.NewReader(stream.ReaderOptions{Data: true, Wake: time.Duration(c.server.config.Batch)})
 	defer reader.Close()
 	var socket fanout.Socket = playSocket{c.link}
-	if t, ok := c.socket.(*net.TCPConn); ok {
+	if t, ok := c.socket.(syscall.Conn); ok {
 		if w, err := fanout.NewWriter(t); err == nil {
 			socket = tryPlaySocket{playSocket{c.link}, w}
 		}

@@ -9,6 +9,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/yutopp/go-rtmp/handshake"
@@ -344,7 +345,7 @@ func (c *Conn) send(bufs [][]byte) (int64, error) {
 	if err := c.setDeadline(c.timeout); err != nil {
 		return 0, err
 	}
-	if _, ok := c.net.(*net.TCPConn); ok {
+	if _, ok := c.net.(syscall.Conn); ok { // TCP, or what is around it: net writes all slices at once
 		c.bufs = bufs
 		n, err := c.bufs.WriteTo(c.net)
 		c.bufs = nil

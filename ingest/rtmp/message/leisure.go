@@ -93,7 +93,7 @@ type leisure struct {
 // newLeisure returns how to read c from now on, which is c itself if the system
 // can do nothing else, or c is not TCP without TLS.
 func newLeisure(c net.Conn, o Leisure, r *rhythm) io.Reader {
-	t, ok := c.(*net.TCPConn)
+	t, ok := c.(syscall.Conn) // TCP, or what is around it
 	if !ok || !canTry || o.Tick <= 0 {
 		return c
 	}
