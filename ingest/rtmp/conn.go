@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/miju-live/miju/auth"
@@ -134,6 +135,9 @@ func (c *conn) Handshake(ctx context.Context) (auth.Request, error) {
 	stop := context.AfterFunc(ctx, func() { c.socket.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	if err := c.shake(); err != nil {
+		if errors.Is(err, syscall.ECONNRESET) { // as balancers do who look whether the port is open
+			err = fmt.Errorf("%w before it said anything: %w", io.EOF, err)
+		}
 		return auth.Request{}, err
 	}
 	c.phase = phaseShaken
