@@ -69,19 +69,24 @@ func (d *Door) Stats() Stats {
 	return Stats{Crowded: d.crowded.Load(), Malformed: d.malformed.Load(), Proxied: d.proxied.Load(), Addresses: len(d.open)}
 }
 
-// Handler has next see requests as coming from who is behind a trusted proxy,
-// without a port, where X-Forwarded-For says so.
-func (d *Door) Handler(next http.Handler) http.Handler {
+// Introduce has a request come from who is behind a trusted proxy, without a port,
+// where X-Forwarded-For says so.
+func (d *Door) Introduce(r *http.Request) {
 	if len(d.trusted) == 0 {
-		return next
+		return
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if hops := r.Header["X-Forwarded-For"]; len(hops) > 0 {
-			sender := Address(r.RemoteAddr)
-			if behind := d.trusted.Behind(sender, hops); behind != sender {
-				r.RemoteAddr = netip.AddrPortFrom(behind, 0).String()
-			}
+	if hops := r.Header["X-Forwarded-For"]; len(hops) > 0 {
+		sender := Address(r.RemoteAddr)
+		if behind := d.trusted.Behind(sender, hops); behind != sender {
+			r.RemoteAddr = netip.AddrPortFrom(behind, 0).String()
 		}
+	}
+}
+
+// Handler has next see requests after Introduce.
+func (d *Door) Handler(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		d.Introduce(r)
 		next.ServeHTTP(w, r)
 	})
 }

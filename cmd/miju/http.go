@@ -42,7 +42,7 @@ func (s *server) listenHTTP() (err error) {
 // httpServer returns a server for serveHTTP.
 func (s *server) httpServer(ctx context.Context, h http.Handler) *http.Server {
 	hs := &http.Server{
-		Handler:           s.peers.Handler(h),
+		Handler:           h,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ConnContext:       origin.ConnContext,
 		ReadHeaderTimeout: 10 * time.Second,
@@ -85,6 +85,7 @@ func (s *server) route(w http.ResponseWriter, r *http.Request) {
 	if s.certs != nil && s.certs.Challenge(w, r) {
 		return
 	}
+	s.peers.Introduce(r)
 	auth.CutToken(r)
 	if parts := strings.SplitN(r.URL.Path, "/", 5); len(parts) >= 4 && parts[3] == "chat" {
 		s.chat.ServeHTTP(w, r)

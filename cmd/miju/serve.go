@@ -293,7 +293,7 @@ func (s *server) ingestListeners() []ingest.Listener {
 }
 
 func (s *server) adminHandler() http.Handler {
-	return admin.New(s.config.Admin, admin.Sources{
+	return s.peers.Handler(admin.New(s.config.Admin, admin.Sources{
 		Doors:     s.adminDoors(),
 		Hub:       s.hub,
 		Publisher: s.publisher,
@@ -301,7 +301,7 @@ func (s *server) adminHandler() http.Handler {
 		Ended:     s.ended,
 		Chat:      s.chat.API(),
 		Metrics:   s.metrics(),
-	}, s.log)
+	}, s.log))
 }
 
 func (s *server) publisher(key streamkey.Key) *admin.Publisher {
