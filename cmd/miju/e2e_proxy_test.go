@@ -249,7 +249,7 @@ func TestHealthChecksAreNoNews(t *testing.T) {
 	}
 	waitFor(t, "all to be gone", func() bool { return s.ingest.Stats().Open == 0 })
 	s.stop()
-	if n := s.log.count("level=WARN") + s.log.count("level=ERROR") - s.log.count("level=WARN", "reason=closing"); n > 0 || s.peers.Stats().Malformed > 0 {
+	if n := s.log.count("level=WARN", "remote=") + s.log.count("PROXY") + s.log.count("level=ERROR") - s.log.count("reason=closing"); n > 0 || s.peers.Stats().Malformed > 0 {
 		t.Errorf("%d lines, %+v", n, s.peers.Stats())
 	}
 }
