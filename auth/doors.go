@@ -65,6 +65,8 @@ type Options struct {
 	// can be given out.
 	Secret []byte
 	Keys   Keys
+	// Dir is where a signing key is looked for; empty if nowhere.
+	Dir string
 	// Proxied says that a proxy is trusted: any peer may then seem to be on
 	// this machine.
 	Proxied bool
@@ -77,8 +79,16 @@ func New(c Config, o Options) (*Doors, error) {
 	if c.JWKS != "" {
 		d.keySet = newKeySet(c.JWKS)
 	}
-	d.tokens = newTokens(o.Secret, d.keySet, c)
-	var err error
+	var (
+		local *signingKeys
+		err   error
+	)
+	if o.Dir != "" {
+		if local, err = openSigningKeys(o.Dir); err != nil {
+			return nil, err
+		}
+	}
+	d.tokens = newTokens(o.Secret, local, d.keySet, c)
 	if c.Users != "" {
 		if d.users, err = ReadUsers(c.Users); err != nil {
 			return nil, fmt.Errorf("--rtmp-users: %w", err)

@@ -151,7 +151,7 @@ func TestSecretFile(t *testing.T) {
 	if err != nil || fresh || string(again) != string(secret) {
 		t.Errorf("another secret, fresh %v, %v", fresh, err)
 	}
-	if err := makeSecret(path); !errors.Is(err, fs.ErrExist) {
+	if err := writeOnce(path, []byte("x")); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("a secret is written over: %v", err)
 	}
 	for _, mode := range []os.FileMode{0o640, 0o604, 0o660} {

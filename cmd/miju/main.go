@@ -71,7 +71,7 @@ wins over the environment, the environment over the file.`,
 			return err
 		},
 	}
-	root.AddCommand(serve, check, version, benchCommand(), chatCommand(env), tokenCommand(env), keyCommand(env))
+	root.AddCommand(serve, check, version, benchCommand(), chatCommand(env), tokenCommand(env), jwksCommand(env), keyCommand(env))
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.Flags().AddFlagSet(serve.Flags())
 	root.RunE = serve.RunE

@@ -19,6 +19,24 @@ const maxTokenLife = 100 * 365 * 24 * time.Hour
 type tokenRequest struct {
 	keys, sub, name, role, addr, expires string
 	publish, play, chat, moderate, admin bool
+	// eddsa is for the signing key instead of the secret.
+	eddsa bool
+}
+
+// mint signs claims by what is in the data directory, made there if need be.
+func (t tokenRequest) mint(dir string, claims auth.Claims) (string, error) {
+	if t.eddsa {
+		key, err := auth.OpenSigningKey(dir)
+		if err != nil {
+			return "", fmt.Errorf("the key that signs tokens: %w", err)
+		}
+		return key.Mint(claims)
+	}
+	secret, _, err := auth.OpenSecret(dir)
+	if err != nil {
+		return "", fmt.Errorf("the secret that signs tokens: %w", err)
+	}
+	return auth.Mint(secret, claims)
 }
 
 // tokenCommand mints tokens with the server's secret.
@@ -50,6 +68,7 @@ can say and where encoders and players put it.`,
 	fs.StringVar(&t.role, "role", "", "role in the chat: host, moderator, member, guest or reader")
 	fs.StringVar(&t.addr, "addr", "", "addresses or networks that it is good from, with commas; everywhere if empty")
 	fs.StringVar(&t.expires, "expires", "24h", "how long it is good, like 24h, or never")
+	fs.BoolVar(&t.eddsa, "eddsa", false, "sign by Ed25519 instead of the secret: who has the output of miju jwks can verify it and make none")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := fillFlags(fs, *file, env); err != nil {
 			return err
@@ -61,11 +80,7 @@ can say and where encoders and players put it.`,
 		if c.Data.Dir == "" {
 			return fmt.Errorf("--data-dir is empty: without it there is no secret to sign with")
 		}
-		secret, _, err := auth.OpenSecret(c.Data.Dir)
-		if err != nil {
-			return fmt.Errorf("the secret that signs tokens: %w", err)
-		}
-		token, err := auth.Mint(secret, claims)
+		token, err := t.mint(c.Data.Dir, claims)
 		if err != nil {
 			return err
 		}
