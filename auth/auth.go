@@ -85,6 +85,8 @@ type Request struct {
 	Protocol string
 	// RemoteAddr is the peer as host:port.
 	RemoteAddr string
+	// Session names the peer's connection, where that lasts; empty elsewhere.
+	Session string
 }
 
 // Grant is what a Request was permitted.
@@ -102,7 +104,47 @@ type Grant struct {
 	// the answer. Private says that no cache may share it, since others would not be
 	// given it.
 	Edge, Private bool
+	// MaxViewers is how many may watch a publisher's stream; 0 is as many as the
+	// settings let.
+	MaxViewers int
+	// Ended, if it is not nil, is called by who holds the grant, once, when what
+	// it permitted is over: what was published or played without an end before.
+	Ended func()
 }
+
+// End calls Ended if somebody wants to know.
+func (g Grant) End() {
+	if g.Ended != nil {
+		g.Ended()
+	}
+}
+
+// Refusal is a refusal in the application's own words. It wraps Why.
+type Refusal struct {
+	// Why is ErrUnauthenticated or ErrForbidden.
+	Why error
+	// Message is for the peer; empty if there is none.
+	Message string
+	// Redirect is the URL that a peer of RTMP shall go to instead; empty: none.
+	// It is never logged.
+	Redirect string
+}
+
+var _ error = (*Refusal)(nil)
+
+// Error implements error.
+func (r *Refusal) Error() string {
+	switch {
+	case r.Message != "":
+		return r.Why.Error() + ": " + r.Message
+	case r.Redirect != "":
+		return r.Why.Error() + ": another server is to be asked"
+	}
+	return r.Why.Error() + " by the application"
+}
+
+// Unwrap returns Why.
+func (r *Refusal) Unwrap() error { return r.Why }
 
 // Role is what somebody is in a chat room.
 type Role string

@@ -9,9 +9,9 @@ import (
 
 // Config is what an operator sets of the doors.
 type Config struct {
-	Publish       string        `flag:"publish-auth" group:"auth" help:"who may publish: none-from-loopback (a token, but none from this machine while no proxy is trusted), token, or open (everybody)"`
-	Play          string        `flag:"play-auth" group:"auth" help:"who may play: open (everybody) or token"`
-	Chat          string        `flag:"chat-auth" group:"auth" help:"who may join a chat: open (everybody, as a guest without a token) or token"`
+	Publish       string        `flag:"publish-auth" group:"auth" help:"who may publish: none-from-loopback (a token, but none from this machine while no proxy is trusted), token, open (everybody), or hook (--hook alone decides)"`
+	Play          string        `flag:"play-auth" group:"auth" help:"who may play: open (everybody), token, or hook (--hook alone decides)"`
+	Chat          string        `flag:"chat-auth" group:"auth" help:"who may join a chat: open (everybody, as a guest without a token), token, or hook (--hook alone decides)"`
 	EnforceExpiry bool          `flag:"enforce-expiry" group:"auth" help:"end publishers and viewers when their token expires; without it, it only lets nobody new in"`
 	JWKS          string        `flag:"jwks-url" group:"auth" help:"URL of a JSON Web Key Set whose keys sign tokens too (RS, PS, ES, EdDSA)"`
 	JWKSRefresh   time.Duration `flag:"jwks-refresh" group:"auth" help:"how often the key set is fetched anew; a token with an unknown key ID has it fetched at once" min:"10s" max:"24h"`
@@ -30,8 +30,23 @@ type Config struct {
 const (
 	ByToken          = "token"
 	ByNobody         = "open"
+	ByHook           = "hook"
 	NoneFromLoopback = "none-from-loopback"
 )
+
+// ByHook reports whether the application alone decides about a: then Doors look at
+// no credential and let everybody pass to it.
+func (c Config) ByHook(a Action) bool {
+	switch a {
+	case Publish:
+		return c.Publish == ByHook
+	case Play:
+		return c.Play == ByHook
+	case Chat:
+		return c.Chat == ByHook
+	}
+	return false
+}
 
 // DefaultConfig lets everybody watch and chat, and publish from this machine.
 func DefaultConfig() Config {
@@ -44,12 +59,12 @@ func DefaultConfig() Config {
 // Check returns what is wrong with c beyond its ranges.
 func (c Config) Check() error {
 	for _, door := range []struct{ flag, value string }{{"play-auth", c.Play}, {"chat-auth", c.Chat}} {
-		if door.value != ByToken && door.value != ByNobody {
-			return fmt.Errorf("--%s is %q, it may be %s or %s", door.flag, door.value, ByNobody, ByToken)
+		if door.value != ByToken && door.value != ByNobody && door.value != ByHook {
+			return fmt.Errorf("--%s is %q, it may be %s, %s or %s", door.flag, door.value, ByNobody, ByToken, ByHook)
 		}
 	}
-	if c.Publish != ByToken && c.Publish != ByNobody && c.Publish != NoneFromLoopback {
-		return fmt.Errorf("--publish-auth is %q, it may be %s, %s or %s", c.Publish, NoneFromLoopback, ByToken, ByNobody)
+	if c.Publish != ByToken && c.Publish != ByNobody && c.Publish != NoneFromLoopback && c.Publish != ByHook {
+		return fmt.Errorf("--publish-auth is %q, it may be %s, %s, %s or %s", c.Publish, NoneFromLoopback, ByToken, ByNobody, ByHook)
 	}
 	if c.JWKS != "" {
 		// The URL may hold a password: what is wrong with it is not repeated.

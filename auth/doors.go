@@ -152,6 +152,9 @@ func (d *Doors) decide(ctx context.Context, r *Request) (Grant, error) {
 	if d.byEdge(r) {
 		return Grant{Edge: true}, nil
 	}
+	if d.config.ByHook(r.Action) {
+		return anybody, nil
+	}
 	open := d.open(r)
 	if open && r.Action == Play { // there is nothing to be found out
 		return anybody, nil

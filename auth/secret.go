@@ -28,12 +28,16 @@ const (
 // makes one if there is none; fresh says so. The key is the file's text without
 // the line's end: any backend can sign with what it reads there.
 func OpenSecret(dir string) (secret []byte, fresh bool, err error) {
-	path := filepath.Join(dir, SecretFile)
+	return OpenSecretAs(filepath.Join(dir, SecretFile))
+}
+
+// OpenSecretAs is OpenSecret for a secret of another use, in a file of its own.
+func OpenSecretAs(path string) (secret []byte, fresh bool, err error) {
 	secret, err = readSecret(path)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return secret, false, err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, false, fmt.Errorf("make the data directory: %w", err)
 	}
 	if err := writeOnce(path, []byte(NewSecret()+"\n")); err != nil && !errors.Is(err, fs.ErrExist) { // somebody else did
@@ -65,6 +69,9 @@ func NewSecret() string {
 	rand.Read(b[:])
 	return base64.RawURLEncoding.EncodeToString(b[:])
 }
+
+// ReadSecret returns the secret in a file that nobody else may read: one line.
+func ReadSecret(path string) ([]byte, error) { return readSecret(path) }
 
 func readSecret(path string) ([]byte, error) {
 	b, err := readPrivate(path)

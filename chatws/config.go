@@ -31,7 +31,6 @@ type Config struct {
 	MaxDelay      time.Duration `flag:"chat-max-delay" group:"chat" help:"how far a message's media time may be behind the live edge, and how long viewers hold it at most" min:"0" max:"10m"`
 
 	Filter string `flag:"chat-filter" group:"chat" help:"file of words that nobody may say, one a line; read again when it changes"`
-	Hook   HookConfig
 
 	MaxMembers         int `flag:"chat-max-members" group:"chat" help:"members of one chat room" min:"1" max:"1000000"`
 	SocketLimit        int `flag:"chat-socket-limit" group:"chat" help:"members of one chat room from which on newcomers are sent to the chunks for CDNs, but for moderators; 0 is never" min:"0" max:"1000000"`
@@ -51,7 +50,6 @@ func DefaultConfig() Config {
 		MaxText: 500, MaxFrameKiB: 4, Rate: 2, Burst: 8, RoomRate: 200,
 		Batch: 20 * time.Millisecond, QueueKiB: 256, Log: 1000, LogKiB: 128, History: 50, Linger: 10 * time.Minute,
 		PresenceLimit: 200, Reactions: "👍 ❤️ 😂 😮 😢 👏 🎉 🔥", MaxDelay: 30 * time.Second,
-		Hook:       HookConfig{Timeout: 500 * time.Millisecond, Fail: "open"},
 		MaxMembers: 20000, MaxRooms: 20000, MaxConnections: 50000, AddressConnections: 500, Origins: "*",
 	}
 }
@@ -73,7 +71,7 @@ func (c Config) Check() error {
 			return fmt.Errorf("--chat-filter: %w", err)
 		}
 	}
-	return c.Hook.check()
+	return nil
 }
 
 func (c Config) reactions() []string {

@@ -106,6 +106,10 @@ func (m *member) join(c *Join, id string) error {
 		m.token = c.Token
 	}
 	grant, err := m.authorize(name)
+	var refusal *auth.Refusal
+	if errors.As(err, &refusal) && refusal.Message != "" {
+		m.out.send(textFrame(&Error{ID: id, Code: CodeRefused, Message: refusal.Message}))
+	}
 	switch {
 	case m.out.isClosing():
 		return nil
@@ -235,7 +239,7 @@ func (m *member) say(r *room, c *Say, id string, now time.Time) error {
 	if m.server.filter.Load().refuses(text) && !m.role.Moderates() {
 		return refuse(CodeFiltered, "this is not said here")
 	}
-	if m.server.hook != nil {
+	if m.server.editor != nil {
 		if text, err = m.decide(text); err != nil || m.out.isClosing() { // banned meanwhile, maybe
 			return err
 		}

@@ -58,7 +58,11 @@ func (s *Server) mayRead(w http.ResponseWriter, r *http.Request, key streamkey.K
 		return g, true
 	case errors.Is(err, auth.ErrDenied):
 		s.refused["denied"].Add(1)
-		fail(w, http.StatusForbidden, "denied", "you may not read this chat")
+		message := "you may not read this chat"
+		if r := (*auth.Refusal)(nil); errors.As(err, &r) && r.Message != "" {
+			message = r.Message
+		}
+		fail(w, http.StatusForbidden, "denied", message)
 	default:
 		s.log.Error("cannot decide who may chat", "stream", key, "err", err)
 		s.refused["undecided"].Add(1)

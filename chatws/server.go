@@ -41,11 +41,10 @@ type Server struct {
 	sanctions sanctions
 	addresses addresses
 	pumps     pumps
-	hook      *hook
+	editor    Editor // nil: everything may be said
 
 	filterFile filterFile // the watching goroutine's own
 	filter     atomic.Pointer[filter]
-	hookLogged atomic.Int64
 	// numbered is the highest offset of rooms that are over. Rooms begin behind
 	// it, so that one that begins again gives no position twice.
 	numbered atomic.Uint64
@@ -78,7 +77,6 @@ func New(ctx context.Context, c Config, a auth.Authorizer, streams Streams, stor
 		addresses: addresses{most: c.AddressConnections, proxies: c.Proxies, all: map[netip.Prefix]*address{}},
 		limits:    Limits{Text: c.MaxText, Delay: c.MaxDelay.Milliseconds(), History: c.History, Reactions: c.reactions()},
 	}
-	s.hook = newHook(c.Hook)
 	if c.Filter != "" {
 		s.filterFile.path = c.Filter
 		f, err := s.filterFile.read()
@@ -376,5 +374,4 @@ func (s *Server) Shutdown(ctx context.Context) {
 	defer stop()
 	s.pumps.close()
 	s.running.Wait()
-	s.hook.close()
 }

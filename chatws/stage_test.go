@@ -180,6 +180,8 @@ func (authorizer) Authorize(_ context.Context, r auth.Request) (auth.Grant, erro
 	switch r.Token {
 	case "bad":
 		return auth.Grant{}, fmt.Errorf("token: %w", auth.ErrDenied)
+	case "unpaid":
+		return auth.Grant{}, &auth.Refusal{Why: auth.ErrForbidden, Message: "pay first"}
 	case "slow":
 		return auth.Grant{}, errors.New("no answer")
 	case "alice":

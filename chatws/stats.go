@@ -3,7 +3,7 @@ package chatws
 import "sync/atomic"
 
 type counters struct {
-	joined, messages, duplicates, reactions, delivered, slow, oversize, hookFailures atomic.Uint64
+	joined, messages, duplicates, reactions, delivered, slow, oversize atomic.Uint64
 	// refused counts by reason; nothing is added to the map.
 	refused map[string]*atomic.Uint64
 }
@@ -36,8 +36,6 @@ type Stats struct {
 	// Slow counts members closed because too much waited for them, Oversize
 	// those closed for a frame over the bound.
 	Slow, Oversize uint64
-	// HookFailures counts messages of which the hook said nothing.
-	HookFailures uint64
 	// Refused counts what was refused, by reason.
 	Refused map[string]uint64
 }
@@ -49,7 +47,7 @@ func (s *Server) Stats() Stats {
 	s.mu.Unlock()
 	st.Sanctions = s.sanctions.count()
 	st.Joined, st.Messages, st.Duplicates, st.Reactions = s.joined.Load(), s.messages.Load(), s.duplicates.Load(), s.reactions.Load()
-	st.Delivered, st.Slow, st.Oversize, st.HookFailures = s.delivered.Load(), s.slow.Load(), s.oversize.Load(), s.hookFailures.Load()
+	st.Delivered, st.Slow, st.Oversize = s.delivered.Load(), s.slow.Load(), s.oversize.Load()
 	st.Refused = make(map[string]uint64, len(s.refused))
 	for name, n := range s.refused {
 		st.Refused[name] = n.Load()

@@ -109,6 +109,7 @@ func (s *Server) copyFrames(ctx context.Context, conn Conn, pub *stream.Publishe
 				t.write(f)
 			}
 			p.frames = nil
+			s.tell(NewsLive, x, live, nil)
 			if c, ok := conn.(Leisurely); ok {
 				c.Leisure(live.Haste)
 			}

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -65,6 +66,7 @@ type Server struct {
 	open, players atomic.Int64
 	newcomers     newcomers
 	repairs       repairs
+	news          func(News)
 
 	mu sync.Mutex
 	// publishers has the session that holds a key.
@@ -167,10 +169,13 @@ func (s *Server) run(ctx context.Context, end context.CancelCauseFunc, conn Conn
 		deciding, cancel = context.WithDeadline(ctx, c.AnswerBy())
 	}
 	defer cancel()
+	req.Session = x.id
 	grant, err := s.auth.Authorize(deciding, req)
 	if err != nil {
 		return err
 	}
+	grant.Ended = sync.OnceFunc(grant.End)
+	defer grant.End()
 	x.subject = grant.Subject
 	if !grant.Expires.IsZero() {
 		expiry := time.AfterFunc(time.Until(grant.Expires), func() { end(auth.ErrExpired) })
@@ -178,7 +183,7 @@ func (s *Server) run(ctx context.Context, end context.CancelCauseFunc, conn Conn
 	}
 	switch req.Action {
 	case auth.Publish:
-		return s.publish(ctx, deciding, conn, x)
+		return s.publish(ctx, deciding, conn, x, grant)
 	case auth.Play:
 		return s.play(ctx, deciding, conn, x)
 	}
@@ -186,7 +191,7 @@ func (s *Server) run(ctx context.Context, end context.CancelCauseFunc, conn Conn
 }
 
 // publish admits a publisher and copies its frames until it ends, or must.
-func (s *Server) publish(ctx, deciding context.Context, conn Conn, x *session) (err error) {
+func (s *Server) publish(ctx, deciding context.Context, conn Conn, x *session, grant auth.Grant) (err error) {
 	pub, err := s.take(deciding, x)
 	if err != nil {
 		return err
@@ -195,12 +200,19 @@ func (s *Server) publish(ctx, deciding context.Context, conn Conn, x *session) (
 	// for the peer.
 	defer func() {
 		if kicked := s.leave(x); lingers(err) && !kicked {
-			pub.Suspend(s.config.PublishLinger)
+			if pub.Suspend(s.config.PublishLinger) {
+				s.tell(NewsSuspended, x, pub.Stream(), err)
+			} else {
+				s.tell(NewsEnded, x, pub.Stream(), err)
+			}
 		} else {
 			pub.Close()
+			s.tell(NewsEnded, x, pub.Stream(), cmp.Or(err, io.EOF))
 		}
+		grant.End() // before the next one has its turn
 		s.forget(x)
 	}()
+	pub.Stream().LimitViewers(grant.MaxViewers)
 	if err := conn.Admit(); err != nil {
 		return err
 	}

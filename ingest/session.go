@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"maps"
@@ -33,6 +34,7 @@ type session struct {
 	Ended // what will be told of it
 
 	conn    Conn
+	id      string // names it to others
 	host    string // of the peer
 	end     context.CancelCauseFunc
 	action  auth.Action
@@ -56,7 +58,7 @@ type session struct {
 }
 
 func newSession(conn Conn, end context.CancelCauseFunc) *session {
-	x := &session{conn: conn, newcomer: true, end: end, action: auth.Publish, since: time.Now(), left: make(chan struct{})}
+	x := &session{conn: conn, id: rand.Text(), newcomer: true, end: end, action: auth.Publish, since: time.Now(), left: make(chan struct{})}
 	x.Protocol, x.RemoteAddr = conn.Protocol(), conn.RemoteAddr().String()
 	x.host = host(x.RemoteAddr)
 	x.heard.Store(x.since.UnixNano())

@@ -41,6 +41,7 @@ func (s *Server) serveCheck(w http.ResponseWriter, r *http.Request, file string)
 	if !ok {
 		return
 	}
+	defer g.End()
 	life := checkLife
 	if !g.Expires.IsZero() {
 		life = min(life, time.Until(g.Expires))

@@ -187,6 +187,7 @@ func (s *Server) serveWhile(w http.ResponseWriter, r *http.Request, key streamke
 	if !ok {
 		return
 	}
+	defer g.End()
 	if !g.Expires.IsZero() {
 		ctx, cancel := context.WithDeadlineCause(r.Context(), g.Expires, auth.ErrExpired)
 		defer cancel()

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"crypto/rand"
 	"sync/atomic"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 // Stream is one live stream: its tracks and its GOP log.
 type Stream struct {
 	key     streamkey.Key
+	session string
 	started time.Time
 	log     log
 	readers atomic.Int64
@@ -21,6 +23,8 @@ type Stream struct {
 	parking  parking
 	audience *audience
 	viewers  atomic.Int64 // changed with the audience's lock
+	// most is how many viewers its publisher may have; 0: as many as others.
+	most atomic.Int64
 
 	// The hub's lock is held to change these: whether there is a publisher, and
 	// if not, what ends the stream.
@@ -29,13 +33,27 @@ type Stream struct {
 }
 
 func newStream(key streamkey.Key, h *Hub) *Stream {
-	s := &Stream{key: key, started: time.Now(), audience: &h.audience}
+	s := &Stream{key: key, session: rand.Text(), started: time.Now(), audience: &h.audience}
 	s.log.init(h.config, &h.totals, &h.pace)
 	return s
 }
 
 // Key returns the stream's name.
 func (s *Stream) Key() streamkey.Key { return s.key }
+
+// Session names this stream among all that are, were and will be live under its
+// key. It stays while publishers resume the stream.
+func (s *Stream) Session() string { return s.session }
+
+// LimitViewers admits no more than n viewers from now on; 0 is as many as the
+// settings let.
+func (s *Stream) LimitViewers(n int) { s.most.Store(int64(n)) }
+
+// full reports whether the stream has as many viewers as it may.
+func (s *Stream) full(config *Config) bool {
+	n, most := s.viewers.Load(), s.most.Load()
+	return most > 0 && n >= most || config.MaxViewersPerStream > 0 && n >= int64(config.MaxViewersPerStream)
+}
 
 // Source returns where the stream comes from, or came from last.
 func (s *Stream) Source() Source { return *s.source.Load() }

@@ -42,21 +42,21 @@ func (p *Publisher) Close() {
 // Suspend lets go of the stream and leaves it live: its readers wait, new ones
 // begin with the last GOP, and the next Publish of the key goes on with it.
 // Without one the stream ends after linger. A stream that nothing was ever
-// written to ends at once.
-func (p *Publisher) Suspend(linger time.Duration) {
+// written to ends at once. It reports whether the stream waits.
+func (p *Publisher) Suspend(linger time.Duration) bool {
 	if p.closed {
-		return
+		return false
 	}
 	if linger <= 0 || !p.stream.live() {
 		p.Close()
-		return
+		return false
 	}
 	p.closed = true
 	h, s := p.hub, p.stream
 	h.mu.Lock()
 	if h.closed {
 		h.end(s)
-		return
+		return false
 	}
 	s.publishing.Store(false)
 	h.expiring.Add(1)
@@ -66,6 +66,7 @@ func (p *Publisher) Suspend(linger time.Duration) {
 		h.end(s)
 	})
 	h.mu.Unlock()
+	return true
 }
 
 // end ends s. The caller holds the lock, which end gives back before it tells

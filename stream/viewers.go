@@ -62,7 +62,7 @@ func (s *Stream) Admit() (*Viewer, error) {
 	switch c := &a.config; {
 	case c.MaxViewers > 0 && a.viewers >= int64(c.MaxViewers):
 		return nil, a.refuse(RefusedByViewers)
-	case c.MaxViewersPerStream > 0 && s.viewers.Load() >= int64(c.MaxViewersPerStream):
+	case s.full(c):
 		return nil, a.refuse(RefusedByStreamViewers)
 	case a.overEgress(rate):
 		return nil, a.refuse(RefusedByEgress)

@@ -11,6 +11,7 @@ import (
 	"github.com/miju-live/miju/certs"
 	"github.com/miju-live/miju/chatstore"
 	"github.com/miju-live/miju/chatws"
+	"github.com/miju-live/miju/hooks"
 	"github.com/miju-live/miju/ingest"
 	"github.com/miju-live/miju/ingest/rtmp"
 	"github.com/miju-live/miju/ingest/srt"
@@ -29,6 +30,7 @@ type config struct {
 	Admin  admin.Config
 	Peers  peer.Config
 	Auth   auth.Config
+	Hooks  hooks.Config
 	Ingest ingest.Config
 	Files  fileConfig
 	Data   dataConfig
@@ -62,6 +64,7 @@ func defaultConfig() config {
 		Admin:  admin.DefaultConfig(),
 		Peers:  peer.DefaultConfig(),
 		Auth:   auth.DefaultConfig(),
+		Hooks:  hooks.DefaultConfig(),
 		Ingest: ingest.DefaultConfig(),
 		Data:   dataConfig{Dir: "data"},
 		Stream: stream.DefaultConfig(),
@@ -96,6 +99,9 @@ func (c *config) validate() error {
 		return err
 	}
 	if err := c.Auth.Check(); err != nil {
+		return err
+	}
+	if err := c.checkHooks(); err != nil {
 		return err
 	}
 	if c.Data.Dir == "" && c.Auth.JWKS == "" {

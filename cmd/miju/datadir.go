@@ -32,6 +32,7 @@ func lockData(dir string) (*os.File, error) {
 
 // closeData closes what is in the data directory, and leaves it to others.
 func (s *server) closeData() {
+	s.closeHooks()
 	s.closeStore()
 	if s.data != nil {
 		s.data.Close()

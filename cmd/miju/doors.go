@@ -50,6 +50,8 @@ func (s *server) doorsSentence() string {
 	switch c := &s.config; {
 	case c.Auth.Publish == auth.ByNobody:
 		return "Everybody who reaches this server may publish (--publish-auth open)."
+	case c.Auth.Publish == auth.ByHook:
+		return "The application decides who may publish (--publish-auth hook)."
 	case c.Auth.Publish == auth.NoneFromLoopback && !c.proxied():
 		return "Publishing needs a token, but for encoders on this machine (--publish-auth none-from-loopback)."
 	case c.Auth.Publish == auth.NoneFromLoopback:
@@ -68,7 +70,7 @@ const (
 // firstStart is what to paste into OBS on another machine, once the secret has
 // just been made; empty at later starts.
 func (s *server) firstStart() string {
-	if !s.fresh || s.rtmp == nil || s.config.Auth.Publish == auth.ByNobody {
+	if !s.fresh || s.rtmp == nil || s.config.Auth.Publish == auth.ByNobody || s.config.Auth.Publish == auth.ByHook {
 		return ""
 	}
 	claims, err := tokenRequest{keys: "live/" + firstKey, publish: true, sub: firstKey, expires: firstLife.String()}.claims(time.Now())

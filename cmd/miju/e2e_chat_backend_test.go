@@ -124,7 +124,7 @@ func TestChatHook(t *testing.T) {
 	}))
 	t.Cleanup(hook.Close)
 	for fail, want := range map[string]string{"open": `"text":"hard"`, "closed": `"code":"unavailable"`} {
-		p := runChat(t, append(roomy, "--data-dir=", "--chat-hook="+hook.URL+"/decide?key=1", "--chat-hook-timeout=300ms", "--chat-hook-fail="+fail)...)
+		p := runChat(t, append(roomy, "--data-dir=", "--hook="+hook.URL+"/decide?key=1", "--hook-decides=message", "--hook-timeout=300ms", "--hook-fail="+fail)...)
 		a, _ := enterChat(t, p.room("x"), `{"type":"join","name":"Ann"}`)
 		b, _ := enterChat(t, p.room("x"), `{"type":"join","name":"Bob"}`)
 		a.send(t, `{"type":"say","id":"1","text":"bad"}`)
@@ -135,7 +135,8 @@ func TestChatHook(t *testing.T) {
 		for !strings.Contains(q, "bad") { // of the server before
 			q = <-asked
 		}
-		if !strings.HasPrefix(q, `POST {"room":"live/x","user":{"id":"~`) || !strings.HasSuffix(q, `,"name":"Ann","role":"guest"},"role":"guest","address":"127.0.0.1","text":"bad"}`) {
+		if !strings.HasPrefix(q, `POST {"id":"q_`) || !strings.Contains(q, `"stream":"live/x","protocol":"chat","address":"127.0.0.1","subject":"~`) ||
+			!strings.HasSuffix(q, `,"name":"Ann","role":"guest","text":"bad"}`) {
 			t.Error(q)
 		}
 		a.send(t, `{"type":"say","id":"2","text":"rude"}`)
@@ -161,6 +162,6 @@ func TestChatHook(t *testing.T) {
 		if !strings.Contains(e.raw, want) {
 			t.Errorf("%s: %s", fail, e.raw)
 		}
-		waitFor(t, "operators to be told", func() bool { return p.output.count("level=ERROR", "the chat hook fails", "then="+fail) == 1 })
+		waitFor(t, "operators to be told", func() bool { return p.output.count("level=ERROR", "the hook fails", "then="+fail) == 1 })
 	}
 }

@@ -25,6 +25,7 @@ var mayImport = map[string][]string{
 	"media/mediatest":     {"media"},
 	"peer":                {},
 	"auth":                {"peer", "streamkey"},
+	"hooks":               {"auth", "streamkey"},
 	"backlog":             {},
 	"cors":                {},
 	"certs":               {},

@@ -75,6 +75,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	c.collectDoors(m)
 	c.collectTLS(m)
 	c.collectPeers(m)
+	c.collectHooks(m)
 	c.collectChat(m)
 }
 

@@ -13,7 +13,6 @@ func (c collector) collectChat(m metricWriter) {
 	m.counter("miju_chat_delivered_total", "Events that were queued for members.", chat.Delivered)
 	m.counter("miju_chat_slow_total", "Members that were closed because too much waited for them.", chat.Slow)
 	m.counter("miju_chat_oversize_total", "Members that were closed for a frame over the bound.", chat.Oversize)
-	m.counter("miju_chat_hook_failures_total", "Messages of which --chat-hook said nothing.", chat.HookFailures)
 	m.gauge("miju_chat_sanctions", "Mutes and bans that are in force.", float64(chat.Sanctions))
 	for reason, n := range chat.Refused {
 		m.counter("miju_chat_refused_total", "Commands and connections of members that were refused.", n, "reason", reason)

@@ -20,6 +20,7 @@ import (
 	"github.com/miju-live/miju/certs"
 	"github.com/miju-live/miju/chatstore"
 	"github.com/miju-live/miju/chatws"
+	"github.com/miju-live/miju/hooks"
 	"github.com/miju-live/miju/ingest"
 	"github.com/miju-live/miju/ingest/file"
 	"github.com/miju-live/miju/ingest/rtmp"
@@ -57,6 +58,7 @@ type server struct {
 	ingest *ingest.Server
 	origin *origin.Server
 	chat   *chatws.Server
+	hooks  *hooks.Hooks     // nil if there is no application
 	kept   *chatstore.Store // nil if the chat is in memory only
 
 	rtmpServer *rtmp.Server
@@ -83,6 +85,7 @@ func listen(ctx context.Context, c config, authorizer auth.Authorizer, log *slog
 	s.hub = stream.NewHub(c.Stream, func(k streamkey.Key) {
 		s.chat.StreamChanged(k)
 		s.origin.StreamChanged(k)
+		s.hookLooks(k)
 	})
 	if c.Data.Dir != "" {
 		if s.data, err = lockData(c.Data.Dir); err != nil {
@@ -102,6 +105,9 @@ func listen(ctx context.Context, c config, authorizer auth.Authorizer, log *slog
 		}
 		s.auth = s.doors
 	}
+	if err = s.openHooks(starting); err != nil {
+		return nil, err
+	}
 	if s.chat, err = chatws.New(starting, c.Chat, s.auth, liveStreams{s.hub}, store, log); err != nil {
 		return nil, err
 	}
@@ -109,7 +115,7 @@ func listen(ctx context.Context, c config, authorizer auth.Authorizer, log *slog
 	if c.Data.Dir != "" {
 		c.Origin.HLS.Dir = filepath.Join(c.Data.Dir, "hls")
 	}
-	if c.Auth.Play == auth.ByToken { // else players of HLS get no further than the first playlist
+	if c.Auth.Play != auth.ByNobody { // else players of HLS get no further than the first playlist
 		c.Origin.HLS.TokenInPlaylist = true
 	}
 	ancestors, err := web.Ancestors(c.Origin.FrameAncestors)
@@ -121,6 +127,7 @@ func listen(ctx context.Context, c config, authorizer auth.Authorizer, log *slog
 	if s.certs, err = openCerts(c, log); err != nil {
 		return nil, err
 	}
+	s.tellHooks()
 
 	if err = s.listenRTMP(); err != nil {
 		return nil, err
@@ -233,6 +240,13 @@ func (s *server) serve(ctx context.Context) error {
 		others.Go(func() { s.doors.Run(viewCtx) })
 		others.Go(func() { s.watchKeys(viewCtx) })
 	}
+	telling, stopTelling := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopTelling()
+	var told sync.WaitGroup
+	if s.hooks != nil {
+		others.Go(func() { s.countForHooks(viewCtx) })
+		told.Go(func() { s.hooks.Run(telling) })
+	}
 	public := s.httpServer(viewCtx, http.HandlerFunc(s.route))
 	if s.certs != nil {
 		public.TLSConfig = s.certs.WebTLS()
@@ -271,6 +285,8 @@ func (s *server) serve(ctx context.Context) error {
 	ending.Wait()
 	stopViewers()
 	others.Wait()
+	stopTelling()
+	told.Wait()
 	s.closeData()
 	s.log.Info("ended")
 	return err

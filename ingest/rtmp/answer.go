@@ -2,6 +2,8 @@ package rtmp
 
 import (
 	"errors"
+	"net/url"
+	"path"
 	"time"
 
 	"github.com/miju-live/miju/auth"
@@ -117,6 +119,7 @@ func (c *conn) Reject(err error) {
 		return
 	case c.phase == phaseShaken:
 		c.answer(message.Command{Transaction: max(c.connectID, 1)}, "_error", amf0.Null{}, message.Info("error", "NetConnection.Connect.Rejected", describe(err)))
+	case c.redirect(err):
 	default:
 		c.status(message.Info("error", c.refusal(err), describe(err)))
 	}
@@ -127,6 +130,28 @@ func (c *conn) Reject(err error) {
 		return
 	}
 	c.linger()
+}
+
+// redirect sends the peer to another server, if err says so, in the way that SRS
+// has made known: as a refusal of the connection whose ex has the code 302, the
+// URL without the stream's name for peers that connect to it, and with it.
+func (c *conn) redirect(err error) bool {
+	var r *auth.Refusal
+	if c.phase == phaseAdmitted || !errors.As(err, &r) || r.Redirect == "" {
+		return false
+	}
+	app := r.Redirect
+	if u, err := url.Parse(app); err == nil {
+		u.Path, u.RawPath, u.RawQuery = path.Dir(u.Path), "", ""
+		app = u.String()
+	}
+	info := append(message.Info("error", "NetConnection.Connect.Rejected", "RTMP 302 Redirect"), amf0.Property{Name: "ex", Value: amf0.Object{
+		{Name: "code", Value: amf0.Number(302)},
+		{Name: "redirect", Value: amf0.String(app)},
+		{Name: "redirect2", Value: amf0.String(r.Redirect)},
+	}})
+	c.link.SendCommand(csCommand, message.Command{Name: "onStatus", Args: []amf0.Value{amf0.Null{}, info}})
+	return true
 }
 
 // refusal chooses the code. Before Publish.Start OBS gives up on each of the

@@ -166,3 +166,34 @@ func TestRefusalsSayWhy(t *testing.T) {
 		})
 	}
 }
+
+// TestRedirects: a peer that is to go elsewhere is told so as SRS does, before it
+// is admitted.
+func TestRedirects(t *testing.T) {
+	for command, action := range map[string]string{"publish": "publish", "play": "play"} {
+		cl, conn := open(t, DefaultConfig())
+		done := ask(conn)
+		cl.shake()
+		cl.command("connect", 1, connectObject("live"))
+		cl.command("createStream", 2, amf0.Null{})
+		cl.command(command, 3, amf0.Null{}, amf0.String("x"))
+		if got := <-done; got.err != nil || got.request.Action.String() != action {
+			t.Fatal(got)
+		}
+		rejected := make(chan struct{})
+		go func() {
+			conn.Reject(&auth.Refusal{Why: auth.ErrForbidden, Redirect: "rtmp://b.example:1936/live/x?token=t"})
+			conn.Close()
+			close(rejected)
+		}()
+		_, args := cl.expect("onStatus")
+		o, _ := amf0.AsObject(args[1])
+		ex, _ := o.Get("ex").(amf0.Object)
+		if o.Text("code") != "NetConnection.Connect.Rejected" || ex.Text("redirect") != "rtmp://b.example:1936/live" ||
+			ex.Text("redirect2") != "rtmp://b.example:1936/live/x?token=t" || ex.Get("code") != amf0.Number(302) {
+			t.Errorf("%s: %+v", command, args)
+		}
+		cl.tcp.Close()
+		<-rejected
+	}
+}

@@ -1,0 +1,225 @@
+package hooks
+
+import (
+	"container/heap"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	// deliveriesAtOnce is how many streams are told about at once.
+	deliveriesAtOnce = 16
+	// deliveryTimeout is how long the application may take to hear an event.
+	deliveryTimeout = 10 * time.Second
+	// The pause after a failure doubles from the first to the longest.
+	firstPause, maxPause = time.Second, 30 * time.Second
+	// lastMoment is how long what is left is told at the end.
+	lastMoment = time.Second
+)
+
+// postOffice tells the application, of each stream one event after the other, of
+// many streams at once. One whose event is not taken waits, the others go on.
+type postOffice struct {
+	queue *queue
+
+	mu     sync.Mutex
+	lanes  map[string]*lane // of streams with something to tell
+	ready  lanes
+	active int
+	idle   chan struct{} // signalled when a delivery ends
+	wake   chan struct{}
+}
+
+// lane is a stream's place in the post office.
+type lane struct {
+	stream string
+	due    time.Time
+	fails  int
+	// busy is set while something of it is told, more if something was added
+	// meanwhile.
+	busy, more bool
+}
+
+func (p *postOffice) init(q *queue) {
+	p.queue, p.lanes = q, map[string]*lane{}
+	p.idle, p.wake = make(chan struct{}, 1), make(chan struct{}, 1)
+}
+
+// add says that there is something to tell of a stream.
+func (p *postOffice) add(stream string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l := p.lanes[stream]
+	switch {
+	case l == nil:
+		l = &lane{stream: stream, due: p.queue.now()}
+		p.lanes[stream] = l
+		heap.Push(&p.ready, l)
+		signal(p.wake)
+	case l.busy:
+		l.more = true
+	}
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// run tells what is due until ctx ends.
+func (p *postOffice) run(ctx context.Context) {
+	var telling sync.WaitGroup
+	defer telling.Wait()
+	for ctx.Err() == nil {
+		l, wait := p.pick()
+		if l != nil {
+			telling.Go(func() { p.finish(l, p.deliver(ctx, l)) })
+			continue
+		}
+		due := time.NewTimer(wait)
+		select {
+		case <-p.wake:
+		case <-due.C:
+		case <-ctx.Done():
+		}
+		due.Stop()
+	}
+}
+
+// pick takes a lane that is due, or returns how long there is none: until
+// something ends or is added, at most.
+func (p *postOffice) pick() (*lane, time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.active == deliveriesAtOnce || len(p.ready) == 0 {
+		return nil, maxPause
+	}
+	if wait := p.ready[0].due.Sub(p.queue.now()); wait > 0 {
+		return nil, wait
+	}
+	l := heap.Pop(&p.ready).(*lane)
+	l.busy, l.more = true, false
+	p.active++
+	return l, 0
+}
+
+// errNothing says that there is nothing to tell of a stream.
+var errNothing = errors.New("nothing is left")
+
+// finish puts a lane back into its place.
+func (p *postOffice) finish(l *lane, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.active--
+	l.busy = false
+	now := p.queue.now()
+	switch {
+	case err == nil:
+		l.fails, l.due = 0, now
+		heap.Push(&p.ready, l)
+	case errors.Is(err, errNothing) && l.more:
+		l.due = now
+		heap.Push(&p.ready, l)
+	case errors.Is(err, errNothing):
+		delete(p.lanes, l.stream)
+	default:
+		pause := min(p.queue.pause<<min(l.fails, 16), maxPause)
+		l.fails++
+		l.due = now.Add(pause/2 + rand.N(pause))
+		heap.Push(&p.ready, l)
+	}
+	signal(p.wake)
+	signal(p.idle)
+}
+
+// drain waits until nothing is on its way and nothing due, or ctx ends.
+func (p *postOffice) drain(ctx context.Context) {
+	for {
+		p.mu.Lock()
+		done := p.active == 0 && (len(p.ready) == 0 || p.ready[0].due.After(p.queue.now()))
+		p.mu.Unlock()
+		if done {
+			return
+		}
+		select {
+		case <-p.idle:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// deliver tells the next event of a stream. Without an error there may be more.
+func (p *postOffice) deliver(ctx context.Context, l *lane) error {
+	q := p.queue
+	x, ok, err := q.next(ctx, l.stream)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		q.complain("what the hook is to be told cannot be read", err)
+		return err
+	case !ok:
+		return errNothing
+	}
+	if q.now().Sub(x.made) >= q.giveUp || q.srs != strings.HasPrefix(x.kind, "on_") { // of before --hook-style was changed
+		q.expired.Add(1)
+		return q.remove(ctx, x.n)
+	}
+	if err := p.tell(ctx, x); err != nil {
+		if ctx.Err() == nil {
+			q.retried.Add(1)
+			q.complain("the hook does not take what it is told", err)
+		}
+		return err
+	}
+	q.told.Add(1)
+	// Even if it must end now: else it is told once more.
+	return q.remove(context.WithoutCancel(ctx), x.n)
+}
+
+// tell posts an event.
+func (p *postOffice) tell(ctx context.Context, x letter) error {
+	q := p.queue
+	name := events
+	if q.srs {
+		name = x.kind
+	}
+	at := q.urls.of(name)
+	if at == "" {
+		return fmt.Errorf("%w: there is no URL for %s", errFailed, x.kind)
+	}
+	ctx, cancel := context.WithTimeout(ctx, deliveryTimeout)
+	defer cancel()
+	status, answer, err := q.client.post(ctx, at, x.kind, x.body)
+	switch {
+	case err != nil:
+		return err
+	case q.srs:
+		return parseSRS(status, answer)
+	case status/100 != 2:
+		return fmt.Errorf("%w: status %d", errFailed, status)
+	}
+	return nil
+}
+
+// lanes is a heap by when they are due.
+type lanes []*lane
+
+func (l lanes) Len() int           { return len(l) }
+func (l lanes) Less(i, j int) bool { return l[i].due.Before(l[j].due) }
+func (l lanes) Swap(i, j int)      { l[i], l[j] = l[j], l[i] }
+func (l *lanes) Push(x any)        { *l = append(*l, x.(*lane)) }
+func (l *lanes) Pop() any {
+	x := (*l)[len(*l)-1]
+	(*l)[len(*l)-1] = nil
+	*l = (*l)[:len(*l)-1]
+	return x
+}
