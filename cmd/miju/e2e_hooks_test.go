@@ -174,14 +174,7 @@ func TestBackendDecides(t *testing.T) {
 			t.Errorf("SRT: %v, want %s", err, code)
 		}
 	}
-	p, err := publishShortly(t.Context(), s.rtmpURL("x?token=the-good-one"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.Close()
-	if err := p.write(t.Context(), 150); err != nil { // which HLS needs
-		t.Fatal(err)
-	}
+	push(t, "h264-aac.flv", "flv", s.rtmpURL("x?token=the-good-one"))
 	s.waitLive(t, "x")
 	for _, file := range []string{"x.flv", "x.ts", "x.m3u8"} {
 		if status, body, _ := getAs(t, s.url("/live/"+file+"?token=the-unpaid-one"), ""); status != http.StatusForbidden || !strings.Contains(body, unpaid) {
