@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -127,6 +128,9 @@ func (a *api) door(next http.Handler) http.Handler {
 		switch {
 		case err == nil:
 			next.ServeHTTP(w, r)
+		case errors.Is(err, auth.ErrPaused):
+			w.Header().Set("Retry-After", strconv.Itoa(auth.PauseOf(err)))
+			refuse(w, http.StatusTooManyRequests, "paused", err.Error())
 		case errors.Is(err, auth.ErrUnauthenticated):
 			w.Header().Set("WWW-Authenticate", "Bearer")
 			refuse(w, http.StatusUnauthorized, "unauthenticated", err.Error())

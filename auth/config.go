@@ -23,6 +23,9 @@ type Config struct {
 	SignPublish   string        `flag:"url-sign-publish" group:"auth" help:"file of the secrets of URLs signed to publish, one a line"`
 	SignPlay      string        `flag:"url-sign-play" group:"auth" help:"file of the secrets of URLs signed to play, one a line; none of --url-sign-publish"`
 	SignValidity  time.Duration `flag:"url-sign-validity" group:"auth" help:"how long after its timestamp an aliyun URL is good" min:"0s" max:"720h"`
+	Allow         string        `flag:"allow" group:"limits" help:"networks that alone may publish, play, chat or administer, like publish=10.0.0.0/8,192.0.2.7,admin=10.1.0.0/16; those before the first = are for all four. An action that has none may be asked for from everywhere"`
+	Deny          string        `flag:"deny" group:"limits" help:"networks that may not, in the same form; it counts before --allow"`
+	WrongTries    int           `flag:"max-wrong-credentials" group:"limits" help:"wrong tokens, keys and passwords that one address (IPv6: one /64) may bring before it must pause, for a second and twice as long with each more, 30 s at most; a right one begins anew. It does not go for this machine and for --trusted-proxy. 0: no limit" min:"0" max:"1000000"`
 	SignNginx     string        `flag:"url-sign-nginx" group:"auth" help:"what nginx's secure_link_md5 is of, with {expires}, {uri}, {addr} and {secret}"`
 }
 
@@ -52,7 +55,7 @@ func (c Config) ByHook(a Action) bool {
 func DefaultConfig() Config {
 	return Config{
 		Publish: NoneFromLoopback, Play: ByNobody, Chat: ByNobody,
-		JWKSRefresh: 10 * time.Minute, SignNginx: "{expires}{uri} {secret}",
+		JWKSRefresh: 10 * time.Minute, WrongTries: 10, SignNginx: "{expires}{uri} {secret}",
 	}
 }
 
@@ -74,6 +77,9 @@ func (c Config) Check() error {
 		}
 	} else if c.Issuer != "" || c.Audience != "" {
 		return fmt.Errorf("--jwks-issuer and --jwks-audience need --jwks-url")
+	}
+	if _, err := newAccess(c.Allow, c.Deny); err != nil {
+		return err
 	}
 	formats, err := c.formats()
 	switch {

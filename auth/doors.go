@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/miju-live/miju/peer"
 	"github.com/miju-live/miju/streamkey"
 )
 
@@ -46,6 +47,9 @@ type Doors struct {
 	log     *slog.Logger
 	now     func() time.Time
 
+	access   access
+	attempts *Attempts
+
 	decided [Admin + 1][outcomes]atomic.Uint64
 }
 
@@ -70,6 +74,8 @@ type Options struct {
 	// Proxied says that a proxy is trusted: any peer may then seem to be on
 	// this machine.
 	Proxied bool
+	// Proxies may send for others: what is wrong with that is nobody's own fault.
+	Proxies peer.Networks
 	Log     *slog.Logger
 }
 
@@ -89,10 +95,15 @@ func New(c Config, o Options) (*Doors, error) {
 		}
 	}
 	d.tokens = newTokens(o.Secret, local, d.keySet, c)
+	d.attempts = NewAttempts(c.WrongTries, o.Proxies)
+	if d.access, err = newAccess(c.Allow, c.Deny); err != nil {
+		return nil, err
+	}
 	if c.Users != "" {
 		if d.users, err = ReadUsers(c.Users); err != nil {
 			return nil, fmt.Errorf("--rtmp-users: %w", err)
 		}
+		d.users.attempts = d.attempts
 	}
 	if d.edges, err = newEdges(c.EdgeSecrets); err != nil {
 		return nil, err
@@ -149,6 +160,9 @@ func (d *Doors) decide(ctx context.Context, r *Request) (Grant, error) {
 	if r.Internal {
 		return anybody, nil
 	}
+	if err := d.access.check(r); err != nil {
+		return Grant{}, err
+	}
 	if d.byEdge(r) {
 		return Grant{Edge: true}, nil
 	}
@@ -159,7 +173,7 @@ func (d *Doors) decide(ctx context.Context, r *Request) (Grant, error) {
 	if open && r.Action == Play { // there is nothing to be found out
 		return anybody, nil
 	}
-	g, found, err := d.credential(ctx, r)
+	g, found, err := d.try(ctx, r, open)
 	switch {
 	case !found && open:
 		return anybody, nil
@@ -220,9 +234,49 @@ func (d *Doors) credential(ctx context.Context, r *Request) (g Grant, found bool
 	return g, false, nil
 }
 
+// try is credential for who may try, and remembers who was wrong.
+func (d *Doors) try(ctx context.Context, r *Request, open bool) (g Grant, found bool, err error) {
+	if open && r.Action == Publish && d.config.Publish == ByNobody { // nothing can be found out
+		return d.credential(ctx, r)
+	}
+	if d.attempts.pause(r.Action, r.RemoteAddr) > 0 && d.brings(r) && !d.knows(r) {
+		if err := d.attempts.May(r.Action, r.RemoteAddr); err != nil {
+			return Grant{}, true, err
+		}
+	}
+	g, found, err = d.credential(ctx, r)
+	switch {
+	case errors.Is(err, ErrWrong):
+		d.attempts.Wrong(r.Action, r.RemoteAddr)
+	case found && err == nil:
+		d.attempts.Right(r.Action, r.RemoteAddr)
+	}
+	return g, found, err
+}
+
+// brings reports whether r has a credential.
+func (d *Doors) brings(r *Request) bool {
+	_, signed := d.signer.find(r.Query)
+	return r.Token != "" || signed || r.User != ""
+}
+
+// knows reports whether r's credential was found good before, so that to say so
+// again helps nobody who guesses.
+func (d *Doors) knows(r *Request) bool {
+	if r.Token != "" {
+		return d.tokens.verdicts.get(sha256.Sum256([]byte(r.Token))) != nil
+	}
+	x, signed := d.signer.find(r.Query)
+	return signed && d.tokens.verdicts.get(x.id(r)) != nil || r.User != "" // who has proved to know a password
+}
+
+// Attempts counts the wrong credentials that protocols find by themselves, too; it
+// may be nil.
+func (d *Doors) Attempts() *Attempts { return d.attempts }
+
 func (d *Doors) byToken(ctx context.Context, r *Request) (Grant, error) {
 	if !looksLikeToken(r.Token) {
-		return Grant{}, fmt.Errorf("%w: the token is malformed", ErrUnauthenticated)
+		return Grant{}, fmt.Errorf("%w: the token is malformed", ErrWrong)
 	}
 	if !d.CanVerify() {
 		return Grant{}, fmt.Errorf("%w: no token can be verified here", ErrUnauthenticated)
@@ -245,7 +299,7 @@ func (d *Doors) bySignature(r *Request, x signature) (Grant, error) {
 		return Grant{}, err
 	}
 	now := d.now()
-	id := sha256.Sum256([]byte(string(x.format) + "\x00" + r.Key.String() + "\x00" + x.text + "\x00" + string(x.sum)))
+	id := x.id(r)
 	v := d.tokens.verdicts.get(id)
 	switch {
 	case now.Before(until) && v == nil:
@@ -257,6 +311,11 @@ func (d *Doors) bySignature(r *Request, x signature) (Grant, error) {
 	}
 	v.played.Store(now.Unix())
 	return Grant{Name: r.Name, Expires: until}, nil
+}
+
+// id is what a signature of r is remembered by.
+func (x signature) id(r *Request) [sha256.Size]byte {
+	return sha256.Sum256([]byte(string(x.format) + "\x00" + r.Key.String() + "\x00" + x.text + "\x00" + string(x.sum)))
 }
 
 // KeyPrefix begins every stream key's secret, so that it is known for one where it
@@ -287,14 +346,14 @@ func HashKey(secret string) [sha256.Size]byte {
 
 func (d *Doors) byKey(ctx context.Context, r *Request) (Grant, error) {
 	if d.keys == nil || len(r.Token) > maxStreamKey {
-		return Grant{}, fmt.Errorf("%w: the stream key is unknown", ErrUnauthenticated)
+		return Grant{}, fmt.Errorf("%w: the stream key is unknown", ErrWrong)
 	}
 	k, ok, err := d.keys.FindKey(ctx, HashKey(r.Token))
 	switch {
 	case err != nil:
 		return Grant{}, err
 	case !ok:
-		return Grant{}, fmt.Errorf("%w: the stream key is unknown", ErrUnauthenticated)
+		return Grant{}, fmt.Errorf("%w: the stream key is unknown", ErrWrong)
 	case !k.Expires.IsZero() && !d.now().Before(k.Expires):
 		return Grant{}, fmt.Errorf("%w: the stream key has expired", ErrUnauthenticated)
 	case r.Action != Publish:

@@ -154,7 +154,7 @@ func (s *signer) verify(x signature, r *Request) (time.Time, error) {
 		}
 	}
 	if x.format == "" || !ok {
-		return time.Time{}, fmt.Errorf("%w: the URL's signature is wrong", ErrUnauthenticated)
+		return time.Time{}, fmt.Errorf("%w: the URL's signature is wrong", ErrWrong)
 	}
 	until := time.Unix(x.expires, 0)
 	if x.format == SignAliyun {

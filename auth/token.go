@@ -79,7 +79,7 @@ func looksLikeToken(s string) bool { return strings.Count(s, ".") == 2 && string
 // not wrap ErrDenied says that this cannot be known now.
 func (t *tokens) verify(ctx context.Context, token string) (*verdict, error) {
 	if len(token) > MaxToken || strings.IndexByte(token, '.') > maxHeader {
-		return nil, fmt.Errorf("%w: the token is too long", ErrUnauthenticated)
+		return nil, fmt.Errorf("%w: the token is too long", ErrWrong)
 	}
 	id := sha256.Sum256([]byte(token))
 	if v := t.verdicts.get(id); v != nil && (v.keys == 0 || v.keys == t.keys.generation()) {
@@ -103,7 +103,7 @@ func (t *tokens) verify(ctx context.Context, token string) (*verdict, error) {
 // checkSignature reads token into v, and returns why it is not signed by a key that
 // is known here. Times are looked at later, with every use of a verdict.
 func (t *tokens) checkSignature(ctx context.Context, token string, v *verdict) error {
-	refuse := func(err error) error { return fmt.Errorf("%w: %s", ErrUnauthenticated, fault(err)) }
+	refuse := func(err error) error { return fmt.Errorf("%w: %s", ErrWrong, fault(err)) }
 	parsed, parts, err := t.parser.ParseUnverified(token, &v.claims)
 	if err != nil {
 		return refuse(err)

@@ -10,8 +10,9 @@ import (
 // Users are the names and passwords that encoders have which know no tokens. The
 // nil Users has nobody.
 type Users struct {
-	all  map[string]user
-	apps Patterns
+	all      map[string]user
+	apps     Patterns
+	attempts *Attempts
 }
 
 type user struct {
@@ -74,6 +75,9 @@ func (u *Users) Publish(app string) bool {
 	}
 	return false
 }
+
+// Attempts counts the wrong passwords; it may be nil.
+func (u *Users) Attempts() *Attempts { return u.attempts }
 
 // Password returns a user's.
 func (u *Users) Password(name string) (password string, ok bool) {

@@ -113,6 +113,9 @@ func (m *member) join(c *Join, id string) error {
 	switch {
 	case m.out.isClosing():
 		return nil
+	case errors.Is(err, auth.ErrPaused):
+		m.expel("undecided", CloseUndecided)
+		return nil
 	case errors.Is(err, auth.ErrDenied):
 		m.expel("denied", CloseDenied)
 		return nil

@@ -56,6 +56,10 @@ func (s *Server) mayRead(w http.ResponseWriter, r *http.Request, key streamkey.K
 	switch {
 	case err == nil:
 		return g, true
+	case errors.Is(err, auth.ErrPaused):
+		s.refused["undecided"].Add(1)
+		w.Header().Set("Retry-After", strconv.Itoa(auth.PauseOf(err)))
+		fail(w, http.StatusTooManyRequests, "paused", err.Error())
 	case errors.Is(err, auth.ErrDenied):
 		s.refused["denied"].Add(1)
 		message := "you may not read this chat"

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -211,6 +212,13 @@ func (s *Server) may(w http.ResponseWriter, r *http.Request, q auth.Request) (au
 	switch {
 	case err == nil:
 		return g, true
+	case errors.Is(err, auth.ErrPaused):
+		w.Header().Set("Retry-After", strconv.Itoa(auth.PauseOf(err)))
+		status := http.StatusTooManyRequests
+		if strings.HasPrefix(r.RequestURI, checkPath) { // edges know yes and no
+			status = http.StatusForbidden
+		}
+		s.fail(w, status, "paused", err.Error())
 	case errors.Is(err, auth.ErrUnauthenticated):
 		w.Header().Set("WWW-Authenticate", "Bearer")
 		s.fail(w, http.StatusUnauthorized, "unauthenticated", err.Error())

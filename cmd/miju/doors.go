@@ -8,6 +8,7 @@ import (
 
 	"github.com/miju-live/miju/admin"
 	"github.com/miju-live/miju/auth"
+	"github.com/miju-live/miju/peer"
 )
 
 // openDoors makes what decides of the settings. fresh is true if the secret that
@@ -18,7 +19,11 @@ func openDoors(c config, keys auth.Keys, log *slog.Logger) (doors *auth.Doors, s
 			return nil, nil, false, fmt.Errorf("the secret that signs tokens: %w", err)
 		}
 	}
-	doors, err = auth.New(c.Auth, auth.Options{Secret: secret, Keys: keys, Dir: c.Data.Dir, Proxied: c.proxied(), Log: log})
+	proxies, err := peer.ParseNetworks(c.Peers.Trusted)
+	if err != nil {
+		return nil, nil, false, err
+	}
+	doors, err = auth.New(c.Auth, auth.Options{Secret: secret, Keys: keys, Dir: c.Data.Dir, Proxied: c.proxied(), Proxies: proxies, Log: log})
 	if err == nil && !doors.CanVerify() {
 		err = c.needsToken()
 	}

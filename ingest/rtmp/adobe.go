@@ -66,8 +66,12 @@ func (a *adobe) ask(connect amf0.Object, host string, now time.Time) (user strin
 		c := a.challenge(user, host, now)
 		return "", question(ingest.ErrAsked, fmt.Sprintf("authmod=adobe ] : ?reason=needauth&user=%s&salt=%s&challenge=%s&opaque=%s", user, a.salt(user), c, c))
 	}
+	if err := a.users.Attempts().May(auth.Publish, host); err != nil {
+		return "", err
+	}
 	if !a.proves(user, host, q, now) {
-		return "", question(auth.ErrUnauthenticated, "authmod=adobe ] : ?reason=authfailed&opaque="+a.challenge(user, host, now))
+		a.users.Attempts().Wrong(auth.Publish, host)
+		return "", question(auth.ErrWrong, "authmod=adobe ] : ?reason=authfailed&opaque="+a.challenge(user, host, now))
 	}
 	return user, nil
 }

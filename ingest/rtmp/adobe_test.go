@@ -112,3 +112,39 @@ func FuzzAdobe(f *testing.F) {
 		}
 	})
 }
+
+// TestPasswordsCannotBeGuessed: who was wrong too often is asked to come back, also
+// with the right one.
+func TestPasswordsCannotBeGuessed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "users")
+	if err := os.WriteFile(path, []byte("truck hunter22 hw/truck\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := auth.DefaultConfig()
+	c.Users, c.WrongTries = path, 3
+	d, err := auth.New(c, auth.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := NewServer(DefaultConfig())
+	s.AskUsers(d.Users())
+	now := time.Now()
+	try := func(host, password string) error {
+		_, err := s.adobe.ask(connectTo("hw?authmod=adobe&user=truck"), host, now)
+		q := questionOf(t, err)
+		r := response("truck", q.value("salt"), password, q.value("opaque"), "own")
+		_, err = s.adobe.ask(connectTo("hw?authmod=adobe&user=truck&challenge=own&response="+r+"&opaque="+q.value("opaque")), host, now)
+		return err
+	}
+	for i := range 4 {
+		if err := try("192.0.2.7", fmt.Sprintf("hunter%d", i)); !errors.Is(err, auth.ErrWrong) {
+			t.Fatalf("%d: %v", i, err)
+		}
+	}
+	if err := try("192.0.2.7", "hunter22"); !errors.Is(err, auth.ErrPaused) {
+		t.Errorf("the right one at once: %v", err)
+	}
+	if err := try("192.0.2.8", "hunter22"); err != nil {
+		t.Errorf("from another address: %v", err)
+	}
+}

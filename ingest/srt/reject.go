@@ -47,6 +47,7 @@ var rejections = []struct {
 	{stream.ErrOverloaded, rejectOverload},
 	{ingest.ErrKicked, rejectForbidden},
 	{stream.ErrBusy, rejectConflict},
+	{auth.ErrPaused, rejectOverload},
 	{auth.ErrForbidden, rejectForbidden},
 	{auth.ErrDenied, rejectUnauthorized},
 	{streamkey.ErrInvalid, rejectBadRequest},
