@@ -2,6 +2,8 @@ package auth
 
 import (
 	"testing"
+
+	"github.com/miju-live/miju/streamkey"
 )
 
 func TestOpenGrantsWhatIsAsked(t *testing.T) {
@@ -24,5 +26,15 @@ func TestActionNames(t *testing.T) {
 	}
 	if Action(0).String() != "unknown" {
 		t.Error("the zero action has a name")
+	}
+}
+
+// A stream key's secret that somebody pastes as the name of the stream must not
+// become public.
+func TestStreamKeysAreNoNames(t *testing.T) {
+	for range 100 {
+		if k, err := streamkey.Join("live", NewStreamKey()); err == nil {
+			t.Fatalf("%s is a name", k)
+		}
 	}
 }

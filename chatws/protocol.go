@@ -197,7 +197,7 @@ func decodeCommand(frame []byte) (c Command, id string, err error) {
 	}
 	c = newCommand(head.Type)
 	if c == nil {
-		return nil, head.ID, refuse(CodeUnknownCommand, "the type %.20q is unknown", head.Type)
+		return nil, head.ID, refuse(CodeUnknownCommand, "there is no command of this type")
 	}
 	if err := json.Unmarshal(frame, c); err != nil {
 		return nil, head.ID, refuse(CodeBadCommand, "a member of %s is of a wrong kind", head.Type)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -65,7 +64,7 @@ func packingOf(hevc string) (flv.Packing, error) {
 	case "legacy":
 		return flv.Legacy, nil
 	}
-	return 0, fmt.Errorf("hevc is %.20q, it may be enhanced or legacy", hevc)
+	return 0, errors.New("hevc may be enhanced or legacy")
 }
 
 // flvViewer gets one stream.

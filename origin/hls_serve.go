@@ -203,7 +203,7 @@ func (h *hlsOrigin) missing(w http.ResponseWriter, s *hlsState, d directives, fi
 	if age > 0 {
 		w.Header()["Cache-Control"] = maxAge(age)
 	}
-	h.server.fail(w, http.StatusNotFound, "no_such_file", "there is no "+strconv.QuoteToASCII(file[:min(len(file), 100)])+" here")
+	h.server.fail(w, http.StatusNotFound, "no_such_file", "there is no such file here")
 }
 
 // passed reports whether file names a part or a segment whose position lies

@@ -137,7 +137,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	default:
 		w.Header().Set("Allow", "GET, HEAD, OPTIONS")
-		s.fail(w, http.StatusMethodNotAllowed, "method_not_allowed", r.Method+" is not for this URL")
+		s.fail(w, http.StatusMethodNotAllowed, "method_not_allowed", "GET, HEAD and OPTIONS are for this URL")
 		return
 	}
 	if file, ok := strings.CutPrefix(r.URL.Path, checkPath); ok {
@@ -178,7 +178,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			s.hls.serveMultivariant(w, r, key, g)
 		}
 	default:
-		s.notFound(w, "unknown_format", "streams are served as .flv, .ts and .m3u8, not ."+ext)
+		s.notFound(w, "unknown_format", "streams are served as .flv, .ts and .m3u8")
 	}
 }
 

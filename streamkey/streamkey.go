@@ -52,10 +52,11 @@ func (k *Key) UnmarshalText(text []byte) error {
 
 // Parse reads "app/name". It takes no leading slash, no query and no token:
 // who has those splits them off first. Errors wrap ErrInvalid and say what is
-// wrong in words fit for the person who typed the key.
+// wrong in words fit for the person who typed the key; they do not repeat it, for
+// people type secrets where a name belongs.
 func Parse(s string) (Key, error) {
 	if n := strings.Count(s, "/"); n != 1 {
-		return Key{}, fmt.Errorf("%w %q: it must be app/name, two segments, and has %d", ErrInvalid, printable(s), n+1)
+		return Key{}, fmt.Errorf("%w: it must be app/name, two segments, and has %d", ErrInvalid, n+1)
 	}
 	app, name, _ := strings.Cut(s, "/")
 	return Join(app, name)
@@ -82,25 +83,21 @@ func checkSegment(what, s string) error {
 		return fmt.Errorf("%w: the %s has %d characters, %d are allowed", ErrInvalid, what, len(s), MaxSegment)
 	case reserved[strings.ToLower(s)]:
 		return fmt.Errorf("%w: the %s %q is reserved", ErrInvalid, what, s)
+	case strings.HasPrefix(s, secretPrefix):
+		return fmt.Errorf("%w: the %s begins with %s as keys to publish with do, which belong behind the name: NAME?token=%s…", ErrInvalid, what, secretPrefix, secretPrefix)
 	}
-	for i := 0; i < len(s); i++ {
-		if !allowed(s[i]) {
-			return fmt.Errorf("%w: the %s %q may hold letters, digits, '_' and '-' only", ErrInvalid, what, printable(s))
+	for i, c := range s {
+		if c >= 0x80 || !allowed(byte(c)) {
+			return fmt.Errorf("%w: the %s may hold letters, digits, '_' and '-' only, and has %q at place %d", ErrInvalid, what, c, i+1)
 		}
 	}
 	return nil
 }
 
-// printable is what an error may repeat of a bad key: not all of a long one,
-// and nothing from a mark on that a token may stand behind. Whoever parses a
-// key takes the token off before; this is for what nobody thought of.
-func printable(s string) string {
-	const most = 140
-	if i := strings.IndexAny(s, "?&=:"); i >= 0 {
-		return s[:min(i+1, most)] + "…"
-	}
-	return s[:min(len(s), most)]
-}
+// secretPrefix begins the secrets that package auth gives out to publish with.
+// Pasted in place of a name, as the "stream key" that OBS calls it, such a one
+// would be seen by everybody.
+const secretPrefix = "mk_"
 
 func allowed(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '-'

@@ -33,6 +33,8 @@ var parseCases = []struct {
 	{"reserved name", "live/chat", ""},
 	{"reserved name in capitals", "live/API", ""},
 	{"reserved app", "assets/alice", ""},
+	{"a secret", "live/mk_abcdefgh", ""},
+	{"a name that is like one", "live/mkabc_", "live/mkabc_"},
 }
 
 func TestParse(t *testing.T) {
@@ -50,7 +52,7 @@ func TestParse(t *testing.T) {
 }
 
 func TestErrorsRepeatNoToken(t *testing.T) {
-	for _, in := range []string{"live/a?token=secret", "a/b/c?token=secret", "live/a&token=secret", "live/a:user:secret", "live/token=secret"} {
+	for _, in := range []string{"live/a?token=secret", "a/b/c?token=secret", "live/a&token=secret", "live/a:user:secret", "live/token=secret", "live/secret.x", "secret", "secret/live/x", "live/x/secret", "live/se cret", "live/mk_secret", "mk_secret/x", "secret é/x"} {
 		if _, err := Parse(in); err == nil || strings.Contains(err.Error(), "secret") || len(err.Error()) > 300 {
 			t.Errorf("%s: %v", in, err)
 		}

@@ -46,7 +46,8 @@ const patience = 60 * time.Second
 
 type testServer struct {
 	*server
-	log *logBook
+	// log is what operators see, all of it what there is at most.
+	log, all *logBook
 	// secrets are what must be nowhere in the log.
 	secrets []string
 	stop    func() // ends the server and waits for it; tests need not call it
@@ -81,7 +82,7 @@ func startWith(t testing.TB, doors auth.Authorizer, change ...func(*config)) *te
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() { served <- s.serve(ctx) }()
-	ts := &testServer{server: s, log: book}
+	ts := &testServer{server: s, log: book, all: all}
 	ts.stop = sync.OnceFunc(func() {
 		leaks.searchServer(t, s)
 		cancel()

@@ -313,12 +313,16 @@ type ear struct {
 	once   sync.Once
 	first  chan string // "" for a welcome, else the code that closes
 	closed chan string
+	heard  func([]byte) // what else there is to do with all that is said, or nil
 }
 
 // OnMessage implements gws.Event.
 func (e *ear) OnMessage(_ *gws.Conn, message *gws.Message) {
 	defer message.Close()
 	leaks.search("an event of a chat", message.Bytes())
+	if e.heard != nil {
+		e.heard(message.Bytes())
+	}
 	var event struct{ Type string }
 	if json.Unmarshal(message.Bytes(), &event) == nil && event.Type == "welcome" {
 		e.once.Do(func() { e.first <- "" })

@@ -23,7 +23,7 @@ func (c *conn) obey(cmd message.Command) (auth.Action, error) {
 		return 0, c.connect(cmd)
 	}
 	if c.phase < phaseConnected {
-		return 0, fmt.Errorf("%w: %.40q before connect", ingest.ErrBadRequest, cmd.Name)
+		return 0, fmt.Errorf("%w: a command before connect", ingest.ErrBadRequest)
 	}
 	switch cmd.Name {
 	case "publish":

@@ -35,7 +35,7 @@ func packingOf(hevc string) (flv.Packing, error) {
 	case "legacy":
 		return flv.Legacy, nil
 	}
-	return 0, fmt.Errorf("%w: hevc is %.20q, it may be enhanced or legacy", ingest.ErrBadRequest, hevc)
+	return 0, fmt.Errorf("%w: hevc may be enhanced or legacy", ingest.ErrBadRequest)
 }
 
 // Play sends s to the player. Another goroutine reads what it says meanwhile,
