@@ -107,6 +107,9 @@ type Grant struct {
 	// MaxViewers is how many may watch a publisher's stream; 0 is as many as the
 	// settings let.
 	MaxViewers int
+	// MaxBitrate is what a publisher may send, in kbit/s in the mean of 10 s, if
+	// the settings do not let it send less; 0 is as much as they let.
+	MaxBitrate int
 	// Ended, if it is not nil, is called by who holds the grant, once, when what
 	// it permitted is over: what was published or played without an end before.
 	Ended func()

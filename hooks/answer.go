@@ -35,8 +35,9 @@ type Answer struct {
 	Subject string    `json:"subject"`
 	Name    string    `json:"name"`
 	Role    auth.Role `json:"role"`
-	// ExpiresIn is in seconds; 0 is without end, as MaxViewers.
+	// ExpiresIn is in seconds, MaxBitrate in kbit/s; 0 is without end, as MaxViewers.
 	MaxViewers int     `json:"maxViewers"`
+	MaxBitrate int     `json:"maxBitrate"`
 	ExpiresIn  float64 `json:"expiresIn"`
 	// Redirect is a URL of RTMP to go to instead.
 	Redirect string `json:"redirect"`
@@ -86,7 +87,7 @@ func (a *Answer) check() error {
 		return fmt.Errorf("%w: an answer with a subject that is no good", errFailed)
 	case a.Role != "" && a.Role.Rank() == 0 && a.Role != auth.RoleReader:
 		return fmt.Errorf("%w: an answer with the role %.20q", errFailed, a.Role)
-	case a.MaxViewers < 0 || !(a.ExpiresIn >= 0 && a.ExpiresIn <= maxLifetime.Seconds()):
+	case a.MaxViewers < 0 || a.MaxBitrate < 0 || !(a.ExpiresIn >= 0 && a.ExpiresIn <= maxLifetime.Seconds()):
 		return fmt.Errorf("%w: an answer with a limit that is out of range", errFailed)
 	}
 	if a.Redirect != "" {
@@ -115,7 +116,7 @@ func (a *Answer) grant(g auth.Grant, now time.Time) auth.Grant {
 			g.Expires = end
 		}
 	}
-	g.MaxViewers = a.MaxViewers
+	g.MaxViewers, g.MaxBitrate = a.MaxViewers, a.MaxBitrate
 	return g
 }
 

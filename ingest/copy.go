@@ -86,7 +86,9 @@ func (s *Server) copyFrames(ctx context.Context, conn Conn, pub *stream.Publishe
 			}
 			return err
 		}
-		x.note(&f)
+		if err := x.note(&f); err != nil {
+			return err
+		}
 		s.arrived(x)
 		pace.wait(ctx, f.Arrival)
 		if t.set != nil || f.Track.Kind() != media.KindData {

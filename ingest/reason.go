@@ -33,6 +33,7 @@ const (
 	ReasonOffline     Reason = "not_live"
 	ReasonOverload    Reason = "overloaded"
 	ReasonReplaced    Reason = "replaced"
+	ReasonBitrate     Reason = "over_bitrate"
 	ReasonKicked      Reason = "kicked"
 )
 
@@ -63,6 +64,7 @@ var reasons = []struct {
 	{media.ErrBadConfig, ReasonBadRequest},
 	{ErrNoTracks, ReasonNoTracks},
 	{ErrNotPlayable, ReasonNotPlayable},
+	{ErrBitrate, ReasonBitrate},
 	{ErrTooLarge, ReasonTooLarge},
 	{ErrBadRequest, ReasonBadRequest},
 	{os.ErrDeadlineExceeded, ReasonTimeout},

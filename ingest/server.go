@@ -20,15 +20,17 @@ import (
 
 // Config rules every publisher, whatever its protocol.
 type Config struct {
-	Probe            time.Duration `flag:"probe" group:"publishing" help:"wait this long for tracks that an encoder promised, or might bring, before the stream goes live" min:"0s" max:"30s"`
-	PublishTimeout   time.Duration `flag:"publish-timeout" group:"publishing" help:"end a publisher that sends nothing for this long" min:"1s" max:"1h"`
-	PublishLinger    time.Duration `flag:"publish-linger" group:"publishing" help:"keep a stream and its viewers this long when its encoder is cut off, for it to come back; 0 ends them at once" min:"0s" max:"10m"`
-	Takeover         string        `flag:"takeover" group:"publishing" help:"what a second encoder on a stream does: replace (if it is the same one by its grant or address, or the first has been silent for 2 s) or reject"`
-	HandshakeTimeout time.Duration `flag:"handshake-timeout" group:"publishing" help:"close an encoder's connection that has not asked to publish within this time" min:"1s" max:"1m"`
-	PlayWait         time.Duration `flag:"play-wait" group:"publishing" help:"let an RTMP or SRT player that comes before its stream wait this long for it (SRT: 2 s at most, callers wait no longer)" min:"0s" max:"10m"`
-	MaxPublishers    int           `flag:"max-publishers" group:"limits" help:"connections of encoders that are open at once, over all protocols" min:"1" max:"1000000"`
-	MaxNewcomers     int           `flag:"max-newcomers" group:"limits" help:"connections of encoders from one address that have not brought a frame yet, lest one peer holds the places of all" min:"1" max:"1000000"`
-	MaxPlayers       int           `flag:"max-players" group:"limits" help:"RTMP and SRT players that are connected at once" min:"1" max:"1000000"`
+	Probe             time.Duration `flag:"probe" group:"publishing" help:"wait this long for tracks that an encoder promised, or might bring, before the stream goes live" min:"0s" max:"30s"`
+	PublishTimeout    time.Duration `flag:"publish-timeout" group:"publishing" help:"end a publisher that sends nothing for this long" min:"1s" max:"1h"`
+	PublishLinger     time.Duration `flag:"publish-linger" group:"publishing" help:"keep a stream and its viewers this long when its encoder is cut off, for it to come back; 0 ends them at once" min:"0s" max:"10m"`
+	Takeover          string        `flag:"takeover" group:"publishing" help:"what a second encoder on a stream does: replace (if it is the same one by its grant or address, or the first has been silent for 2 s) or reject"`
+	HandshakeTimeout  time.Duration `flag:"handshake-timeout" group:"publishing" help:"close an encoder's connection that has not asked to publish within this time" min:"1s" max:"1m"`
+	PlayWait          time.Duration `flag:"play-wait" group:"publishing" help:"let an RTMP or SRT player that comes before its stream wait this long for it (SRT: 2 s at most, callers wait no longer)" min:"0s" max:"10m"`
+	MaxPublishers     int           `flag:"max-publishers" group:"limits" help:"connections of encoders that are open at once, over all protocols" min:"1" max:"1000000"`
+	MaxNewcomers      int           `flag:"max-newcomers" group:"limits" help:"connections of encoders from one address that have not brought a frame yet, lest one peer holds the places of all" min:"1" max:"1000000"`
+	MaxPublishBitrate int           `flag:"max-publish-bitrate" group:"limits" help:"what one publisher may send, in kbit/s; one that is over it in the mean of 10 s is ended. 0: no limit" min:"0" max:"10000000"`
+	MaxIngest         int           `flag:"max-ingest" group:"limits" help:"what all publishers together may send, in Mbit/s over the last seconds: while it is as much, new ones are refused. 0: no limit" min:"0" max:"10000000"`
+	MaxPlayers        int           `flag:"max-players" group:"limits" help:"RTMP and SRT players that are connected at once" min:"1" max:"1000000"`
 }
 
 // The values of Config.Takeover.
@@ -177,6 +179,9 @@ func (s *Server) run(ctx context.Context, end context.CancelCauseFunc, conn Conn
 	grant.Ended = sync.OnceFunc(grant.End)
 	defer grant.End()
 	x.subject = grant.Subject
+	if !req.Internal {
+		x.bitrate.limit = limitOf(s.config.MaxPublishBitrate, grant.MaxBitrate)
+	}
 	if !grant.Expires.IsZero() {
 		expiry := time.AfterFunc(time.Until(grant.Expires), func() { end(auth.ErrExpired) })
 		defer expiry.Stop()

@@ -50,6 +50,7 @@ type session struct {
 	leaving, kicked bool
 
 	repairs repairs
+	bitrate bitrate
 
 	// replaced counts the live publishers that gave way one after the other
 	// down to this one, which holds its place until guarded.
@@ -65,11 +66,17 @@ func newSession(conn Conn, end context.CancelCauseFunc) *session {
 	return x
 }
 
-// note counts a frame. It belongs to the session's goroutine.
-func (x *session) note(f *media.Frame) {
+// note counts a frame. It belongs to the session's goroutine. The error wraps
+// ErrBitrate.
+func (x *session) note(f *media.Frame) error {
 	x.Frames++
 	x.Bytes += uint64(len(f.Data))
 	x.heard.Store(f.Arrival.UnixNano())
+	total := x.Bytes
+	if c, ok := x.conn.(Counted); ok {
+		total = c.Received()
+	}
+	return x.bitrate.note(f.Arrival, total)
 }
 
 func (x *session) attrs() []any {
@@ -126,6 +133,9 @@ func (s *Server) tryTake(x *session) (*stream.Publisher, *session, error) {
 		}
 		old.end(ErrReplaced)
 		return nil, old, nil
+	}
+	if err := s.overIngest(); err != nil {
+		return nil, nil, err
 	}
 	pub, err := s.hub.Publish(x.Key, stream.Source{Protocol: x.Protocol, RemoteAddr: x.RemoteAddr})
 	if err != nil {

@@ -33,6 +33,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	m.counter("miju_streams_published_total", "Publishers that were given a stream key.", hub.Published)
 	m.counter("miju_ingest_frames_total", "Frames that publishers brought to live streams.", hub.Frames)
 	m.counter("miju_ingest_bytes_total", "Coded bytes that publishers brought to live streams.", hub.Bytes)
+	m.gauge("miju_ingest_bits_per_second", "What all publishers send, over the last seconds, as --max-ingest measures it.", c.ingest.IngestRate())
 	m.gauge("miju_publisher_connections", "Connections of encoders that are open, admitted or not.", float64(publishers.Open))
 	m.gauge("miju_players", "RTMP and SRT players that are connected.", float64(publishers.Players))
 	for r, n := range publishers.Repairs {

@@ -69,6 +69,7 @@ var (
 	_ ingest.Player    = (*conn)(nil)
 	_ ingest.Promising = (*conn)(nil)
 	_ ingest.Leisurely = (*conn)(nil)
+	_ ingest.Counted   = (*conn)(nil)
 )
 
 func newConn(socket net.Conn, s *Server, protocol string) *conn {
@@ -101,6 +102,9 @@ func (c *conn) Leisure(haste func() stream.Haste) {
 		Pictures: func() bool { return haste() == stream.PictureHaste },
 	})
 }
+
+// Received implements ingest.Counted.
+func (c *conn) Received() uint64 { return c.link.Received() }
 
 // Promised returns what onMetaData announced and has not come.
 func (c *conn) Promised() []*media.Track { return c.frames.Promised() }

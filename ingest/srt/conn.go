@@ -38,6 +38,7 @@ type conn struct {
 	mtu      uint32
 	demuxer  *mpegts.Demuxer
 	figures  figures
+	received uint64 // bytes of packets, of who reads frames
 	contents atomic.Pointer[contents]
 	drift    atomic.Pointer[drift]
 	// arrival is when the newest packet came.
@@ -61,6 +62,7 @@ type conn struct {
 var (
 	_ ingest.Conn      = (*conn)(nil)
 	_ ingest.Promising = (*conn)(nil)
+	_ ingest.Counted   = (*conn)(nil)
 )
 
 func newConn(l *Listener, request gosrt.ConnRequest, mtu uint32) *conn {
@@ -152,6 +154,7 @@ func (c *conn) ReadFrame() (media.Frame, error) {
 		}
 		c.arrival = time.Now()
 		c.figures.delivered(p.Header())
+		c.received += uint64(len(p.Data()))
 		err = c.demuxer.Write(p.Data())
 		p.Decommission()
 		c.noteContents()
@@ -160,6 +163,9 @@ func (c *conn) ReadFrame() (media.Frame, error) {
 		}
 	}
 }
+
+// Received implements ingest.Counted.
+func (c *conn) Received() uint64 { return c.received }
 
 // why finds out what a failed read means: gosrt only knows io.EOF.
 func (c *conn) why(err error) error {

@@ -53,6 +53,7 @@ var rejections = []struct {
 	{streamkey.ErrInvalid, rejectBadRequest},
 	{ingest.ErrNotPlayable, rejectBadMode},
 	{ingest.ErrTooLarge, rejectOverload},
+	{ingest.ErrBitrate, rejectOverload},
 	{ingest.ErrNoTracks, rejectMedia},
 	{media.ErrUnsupportedCodec, rejectMedia},
 	{errMode, rejectBadMode},

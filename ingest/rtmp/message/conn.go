@@ -75,6 +75,10 @@ func NewConn(c net.Conn, timeout time.Duration, limits chunk.Limits) *Conn {
 	return m
 }
 
+// Received returns how many bytes of chunks have been read. It belongs to the
+// goroutine of ReadMessage.
+func (c *Conn) Received() uint64 { return c.chunks.Bytes() }
+
 // End gives back what the peer's unfinished messages hold of a budget.
 func (c *Conn) End() { c.chunks.End() }
 
