@@ -85,7 +85,8 @@ type queue struct {
 
 	post postOffice
 
-	waiting                      atomic.Int64
+	// waiting is what is in the table, unwritten what is on the way there.
+	waiting, unwritten           atomic.Int64
 	told, retried, expired, over atomic.Uint64
 	failing                      atomic.Bool
 	logged                       atomic.Int64
@@ -103,7 +104,7 @@ type Told struct {
 
 func (q *queue) stats() Told {
 	return Told{
-		Waiting: q.waiting.Load(), Failing: q.failing.Load(), Delivered: q.told.Load(), Retried: q.retried.Load(),
+		Waiting: q.unwritten.Load() + q.waiting.Load(), Failing: q.failing.Load(), Delivered: q.told.Load(), Retried: q.retried.Load(),
 		Expired: q.expired.Load(), Overflowed: q.over.Load(),
 	}
 }
@@ -209,6 +210,7 @@ func (q *queue) leftOpen(ctx context.Context) (all []entry, err error) {
 	defer rows.Close()
 	for rows.Next() {
 		e := entry{made: q.now()}
+		q.unwritten.Add(1)
 		var body []byte
 		if err := rows.Scan(&e.closes, &e.stream, &e.kind, &body); err != nil {
 			return nil, err
@@ -230,6 +232,9 @@ func (q *queue) add(e entry) {
 		return
 	}
 	q.inbox = append(q.inbox, e)
+	if e.seal != nil {
+		q.unwritten.Add(1)
+	}
 	if e.passing {
 		q.passing++
 	}

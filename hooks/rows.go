@@ -46,6 +46,7 @@ func (q *queue) write(ctx context.Context, batch []entry) error {
 		return err
 	}
 	q.waiting.Add(added - dropped)
+	q.unwritten.Add(-added)
 	q.over.Add(uint64(dropped))
 	return nil
 }

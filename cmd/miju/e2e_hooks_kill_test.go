@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -51,6 +52,10 @@ func TestEventsOutliveKills(t *testing.T) {
 	stop()
 	publishing.Wait()
 	waitFor(t, "all streams to end", func() bool {
+		_, metrics := get(t, "http://"+p.admin+"/metrics")
+		if !strings.Contains(metrics, "\nmiju_streams 0\n") || !strings.Contains(metrics, "\nmiju_hook_waiting 0\n") {
+			return false
+		}
 		for _, events := range b.events(t) {
 			if events[len(events)-1].Type != "stream.ended" {
 				return false
