@@ -11,6 +11,7 @@ need ffprobe ffmpeg
 need chromium chromium
 need nginx nginx-light
 need varnishd varnish
+need openssl openssl
 need srt-live-transmit srt-tools
 need gst-launch-1.0 gstreamer1.0-tools
 # Debian keeps the server's programs out of the path.

@@ -238,7 +238,7 @@ func TestBackendIsTold(t *testing.T) {
 	}
 	is := func(what string) func() bool { return func() bool { return b.types(t, "live/x") == what } }
 	p := publish("x")
-	waitFor(t, "the start", is("started"))
+	waitFor(t, "the start", is("started")) // it can be watched before it is told
 	resp, err := http.Get(s.url("/live/x.flv"))
 	if err != nil {
 		t.Fatal(err)

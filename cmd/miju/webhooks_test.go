@@ -43,6 +43,7 @@ func TestWebhooksPage(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		s.waitLive(t, "alice")
 		if style == hooks.StyleMiju {
 			resp, err := http.Get(s.url("/live/alice.flv"))
 			if err != nil {
