@@ -5,14 +5,14 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 WEB     := origin/web
 PAGE    := $(WEB)/dist/index.html
 
-.PHONY: run test build lint web cross fuzz soak bench bench-fanout tools clean
+.PHONY: run test build lint vuln web cross fuzz soak bench bench-fanout tools clean
 
 # Serve the demo stream at http://localhost:8080/live/demo
 run: build
 	bin/miju serve --demo
 
 # Everything that must hold; installs the Debian packages it needs.
-test: tools web lint cross
+test: tools web lint vuln cross
 	cd $(WEB) && npm test
 	$(GO) test -race $$($(GO) list ./... | grep -v -e /cmd/miju -e /ingest/srt)
 	$(GO) test -race ./ingest/srt/... # alone: the kernel drops packets that a busy machine does not take in time
@@ -32,6 +32,11 @@ lint: web
 	$(GO) tool staticcheck ./...
 	@out=$$($(GO) tool gofumpt -l .); if [ -n "$$out" ]; then echo "gofumpt would change:"; echo "$$out"; exit 1; fi
 	cd $(WEB) && npm run lint
+
+# Known vulnerabilities of what the binary calls, if their database can be
+# reached; with VULN=required it must be.
+vuln:
+	GO=$(GO) scripts/vulncheck.sh
 
 # The binary needs no cgo anywhere.
 cross:
