@@ -19,7 +19,7 @@ import (
 func runQueue(t *testing.T, dir, at string, change func(*queueOptions)) (q *queue, stop func()) {
 	t.Helper()
 	o := queueOptions{
-		most: 1000, giveUp: time.Hour, client: newClient(deliveriesAtOnce, nil), urls: endpoints{"": at}, log: slog.New(slog.DiscardHandler), pause: time.Millisecond,
+		most: 1000, giveUp: time.Hour, client: newClient(deliveriesAtOnce, nil), urls: endpoints{"": at}, log: newLog(), pause: time.Millisecond,
 	}
 	if change != nil {
 		change(&o)
@@ -103,8 +103,8 @@ func TestOrder(t *testing.T) {
 			q.add(told("live/stuck", streamStarted))
 		}
 	}
-	eventually(t, "400 events", func() bool { return q.stats().Delivered == 400 })
-	if st := q.stats(); st.Waiting != 5 || st.Retried == 0 {
+	eventually(t, "400 events", func() bool { return q.stats().Delivered == 400 && q.stats().Waiting == 5 })
+	if st := q.stats(); st.Retried == 0 {
 		t.Errorf("%+v", st)
 	}
 	mu.Lock()
@@ -278,3 +278,25 @@ func TestLives(t *testing.T) {
 		t.Errorf("%s %v", b, err)
 	}
 }
+
+// TestHangingDeliveries: an application that hangs about one stream hears of
+// others meanwhile.
+func TestHangingDeliveries(t *testing.T) {
+	a := newApplication(t, func(_ http.ResponseWriter, r *http.Request, m map[string]any) {
+		if m["stream"] == "live/stuck" {
+			<-r.Context().Done()
+		}
+	})
+	q, _ := runQueue(t, "", a.URL, nil)
+	q.add(told("live/stuck", streamStarted))
+	eventually(t, "it to hang", func() bool { return len(a.all()) == 1 })
+	for i := range 100 {
+		q.add(told(fmt.Sprint("live/", i%5), streamStarted))
+	}
+	eventually(t, "the others", func() bool { return q.stats().Delivered == 100 && q.stats().Waiting == 1 })
+	if st := q.stats(); st.Retried != 0 {
+		t.Errorf("%+v", st)
+	}
+}
+
+func newLog() *slog.Logger { return slog.New(slog.DiscardHandler) }

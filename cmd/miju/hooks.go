@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
@@ -48,6 +47,11 @@ func (s *server) openHooks(ctx context.Context) (err error) {
 func (c *config) checkHooks() error {
 	if err := c.Hooks.Check(); err != nil {
 		return err
+	}
+	if c.Hooks.Secret != "" {
+		if _, err := auth.ReadSecret(c.Hooks.Secret); err != nil {
+			return fmt.Errorf("--hook-secret: %w", err)
+		}
 	}
 	for _, door := range []struct {
 		action         auth.Action
@@ -138,7 +142,7 @@ func (s *server) closeHooks() {
 		s.log.Warn("the hook has not been told everything", "waiting", n, "told", then)
 	}
 	if err := s.hooks.Close(); err != nil {
-		s.log.Error("cannot close the queue of the hook", "err", errors.Unwrap(err))
+		s.log.Error("cannot close the queue of the hook", "err", err)
 	}
 	s.hooks = nil
 }
