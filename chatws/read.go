@@ -21,8 +21,6 @@ func (s *Server) serveFile(w http.ResponseWriter, r *http.Request, key streamkey
 	switch number, ok := chunkOf(file); {
 	case file != "events" && file != "index.json" && !ok:
 		fail(w, http.StatusNotFound, "not_found", "a chat has index.json, numbered chunks, and events")
-	case r.Method == http.MethodOptions:
-		s.pages.Preflight(w)
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		w.Header().Set("Allow", "GET, HEAD, OPTIONS")
 		fail(w, http.StatusMethodNotAllowed, "method", "this is for reading")

@@ -100,6 +100,10 @@ func New(ctx context.Context, c Config, a auth.Authorizer, streams Streams, stor
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	s.pages.Answer(w.Header(), r)
+	if r.Method == http.MethodOptions {
+		s.pages.Preflight(w)
+		return
+	}
 	app, path, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	name, path, _ := strings.Cut(path, "/")
 	dir, file, below := strings.Cut(path, "/")
@@ -113,8 +117,6 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusNotFound, "invalid_room", err.Error())
 	case below:
 		s.serveFile(w, r, key, file)
-	case r.Method == http.MethodOptions:
-		s.pages.Preflight(w)
 	case !isUpgrade(r):
 		w.Header().Set("Connection", "Upgrade")
 		w.Header().Set("Upgrade", "websocket")
