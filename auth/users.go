@@ -48,8 +48,8 @@ func ReadUsers(path string) (*Users, error) {
 			return nil, fmt.Errorf("%s, line %d: a user is there twice", path, n)
 		}
 		keys := Patterns(strings.Split(fields[2], ","))
-		if err := keys.Check(); err != nil {
-			return nil, fmt.Errorf("%s, line %d: %w", path, n, err)
+		if keys.Check() != nil { // what it says may be a password with a blank in it
+			return nil, fmt.Errorf("%s, line %d: the third word must be a pattern like hw/truck", path, n)
 		}
 		u.all[fields[0]] = user{password: fields[1], keys: keys}
 		for _, k := range keys {

@@ -66,7 +66,12 @@ func parsePostgres(dsn string) (*pgx.ConnConfig, error) {
 	}
 	config, err := pgx.ParseConfig(dsn)
 	if err != nil {
-		return nil, fmt.Errorf("--db: %w", err) // it leaves the password out
+		// Not in its own words: they repeat the URL, and a password may stand anywhere.
+		why := errors.Unwrap(err)
+		if why == nil {
+			why = errors.New("it cannot be read")
+		}
+		return nil, fmt.Errorf("--db: %w", why)
 	}
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = 5 * time.Second

@@ -71,7 +71,7 @@ func (c *call) path() string { return c.prefix + "/" + c.app + "/" + c.name }
 func doors() []door {
 	file := func(path string) knock {
 		return func(ctx context.Context, m *matrix, c call) (*visit, string, error) {
-			return m.get(ctx, m.url(c.path()+path), c, nil)
+			return m.get(ctx, m.httpURL(c.path()+path), c, nil)
 		}
 	}
 	const publishes, plays = "RTMP, RTMPS: publish", "RTMP, RTMPS: play"
@@ -88,7 +88,7 @@ func doors() []door {
 		{"HLS", "HTTP-FLV, HTTP-TS, HLS", flvRow, auth.Play, ".m3u8", file(".m3u8")},
 		{"HLS, media playlist", "HTTP-FLV, HTTP-TS, HLS", flvRow, auth.Play, "/video.m3u8", file("/video.m3u8")},
 		{"WS-FLV", "WS-FLV", flvRow, auth.Play, ".flv", func(ctx context.Context, m *matrix, c call) (*visit, string, error) {
-			return m.get(ctx, m.url(c.path()+".flv"), c, http.Header{
+			return m.get(ctx, m.httpURL(c.path()+".flv"), c, http.Header{
 				"Connection": {"Upgrade"}, "Upgrade": {"websocket"}, "Sec-Websocket-Version": {"13"}, "Sec-Websocket-Key": {"dGhlIHNhbXBsZSBub25jZQ=="},
 			})
 		}},
@@ -96,7 +96,7 @@ func doors() []door {
 		{"chat events", reads, reads, auth.Chat, "", file("/chat/events")},
 		{"chat index", reads, reads, auth.Chat, "", file("/chat/index.json")},
 		{"check", "check of an edge", flvRow, auth.Play, ".m3u8", func(ctx context.Context, m *matrix, c call) (*visit, string, error) {
-			return m.get(ctx, m.url("/api/check"+c.path()+".m3u8"), c, nil)
+			return m.get(ctx, m.httpURL("/api/check"+c.path()+".m3u8"), c, nil)
 		}},
 		{"operators", "operators", "operators", auth.Admin, "", func(ctx context.Context, m *matrix, c call) (*visit, string, error) {
 			return m.get(ctx, m.admin+"/api/v1/streams", c, nil)
@@ -200,9 +200,9 @@ func rtmpKnock(secure, publish bool) knock {
 // connections for it.
 func (m *matrix) dialRTMP(ctx context.Context, secure bool, c call) (*client.Client, error) {
 	d := client.Dialer{TLS: &tls.Config{RootCAs: m.pool, MinVersion: tls.VersionTLS12}}
-	host := "rtmp://" + m.rtmp.Addr().String()
+	host := "rtmp://" + m.at.rtmp
 	if secure {
-		host = "rtmps://" + m.rtmps.Addr().String()
+		host = "rtmps://" + m.at.rtmps
 	}
 	dial := func(appQuery string) (*client.Client, error) {
 		at := host + "/" + c.app
@@ -281,7 +281,7 @@ func srtKnock(mode string) knock {
 		if len(id) > 512 {
 			return nil, "", fmt.Errorf("a stream ID of %d characters", len(id))
 		}
-		caller, err := srttest.Call(m.srt.Addr(), id, 0)
+		caller, err := srttest.Call(m.at.udp(), id, 0)
 		if err == nil {
 			return &visit{caller.Leave, func() (string, error) { return "", srtToEnd(ctx, caller, mode) }}, "", nil
 		}
@@ -347,7 +347,7 @@ func chatKnock(ctx context.Context, m *matrix, c call) (*visit, string, error) {
 	if c.protocol != "" {
 		header.Set("Sec-WebSocket-Protocol", "miju.chat.v1, "+c.protocol)
 	}
-	at := "ws" + strings.TrimPrefix(m.url(c.path()+"/chat"), "http")
+	at := "ws" + strings.TrimPrefix(m.httpURL(c.path()+"/chat"), "http")
 	if c.query != "" {
 		at += "?" + c.query
 	}

@@ -5,6 +5,8 @@ import (
 	"crypto/x509"
 	"fmt"
 	"maps"
+	"net"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -23,10 +25,22 @@ type matrix struct {
 	*testServer
 	ctx   context.Context
 	pool  *x509.CertPool
+	at    *addresses
 	admin string // URL of a listener that asks for tokens
 	// signers sign tokens, strangers would like to: keys by algorithm.
 	signers, strangers map[string]any
 }
+
+// addresses are where the listeners are; the server may be another process.
+type addresses struct{ rtmp, rtmps, srt, http string }
+
+// udp is where SRT is.
+func (a *addresses) udp() net.Addr {
+	ap, _ := netip.ParseAddrPort(a.srt)
+	return net.UDPAddrFromAddrPort(ap)
+}
+
+func (m *matrix) httpURL(path string) string { return "http://" + m.at.http + path }
 
 func newMatrix(t *testing.T, change ...func(*config)) *matrix {
 	t.Helper()
@@ -49,6 +63,7 @@ func newMatrix(t *testing.T, change ...func(*config)) *matrix {
 	}}, change...)
 	m.testServer = startWith(t, nil, all...)
 	m.signers["HS256"] = m.secret
+	m.at = &addresses{m.rtmp.Addr().String(), m.rtmps.Addr().String(), m.srt.Addr().String(), m.http.Addr().String()}
 	_, port, _ := strings.Cut(m.testServer.admin.Addr().String(), "]:")
 	m.admin = "http://127.0.0.1:" + port
 	m.publishPictures(t, 500)
