@@ -67,6 +67,9 @@ type Request struct {
 	// "/live/alice.flv"; empty is "/" and the key. Query is all that stood behind
 	// it, undecoded, for signatures too; it is never logged.
 	Path, Query string
+	// Proved is the stream key that the protocol itself has proved the peer to have,
+	// as by encryption.
+	Proved *StreamKey
 	// User is who has proved to the protocol itself to know a password of Users.
 	User string
 	// Continues says that this is one more request of a player that plays
@@ -100,6 +103,9 @@ type Grant struct {
 	Role Role
 	// Expires is when the grant ends; zero is never.
 	Expires time.Time
+	// Credential names what permitted it, without a secret, for when that is
+	// revoked; empty if it cannot be.
+	Credential string
 	// Edge says that a trusted edge asks, for more people than one: it may keep
 	// the answer. Private says that no cache may share it, since others would not be
 	// given it.

@@ -17,6 +17,8 @@ import (
 // Claims are what a token says, under names that keep it short: it must fit
 // into an encoder's stream key.
 type Claims struct {
+	// ID is what the token can be revoked by.
+	ID      string `json:"jti,omitempty"`
 	Subject string `json:"sub,omitempty"`
 	Name    string `json:"name,omitempty"`
 	Role    Role   `json:"role,omitempty"`

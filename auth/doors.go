@@ -2,35 +2,16 @@ package auth
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/miju-live/miju/peer"
-	"github.com/miju-live/miju/streamkey"
 )
-
-// Keys knows the stream keys that an operator has given out.
-type Keys interface {
-	// FindKey returns whose the secret with this hash is; ok is false if it is
-	// nobody's. An error says that this cannot be known now.
-	FindKey(ctx context.Context, hash [sha256.Size]byte) (k StreamKey, ok bool, err error)
-}
-
-// StreamKey permits to publish one stream.
-type StreamKey struct {
-	// ID names it where its secret must not be seen.
-	ID  string
-	Key streamkey.Key
-	// Expires is when it ends; zero is never.
-	Expires time.Time
-}
 
 // Doors decides by tokens, stream keys and signed URLs.
 type Doors struct {
@@ -44,6 +25,8 @@ type Doors struct {
 	signer  *signer
 	users   *Users
 	edges   *edges
+	known   knownKeys
+	revoked revoked
 	log     *slog.Logger
 	now     func() time.Time
 
@@ -121,6 +104,18 @@ func (d *Doors) Run(ctx context.Context) {
 	defer running.Wait()
 	running.Go(func() {
 		d.edges.run(ctx, func(err error) { d.log.Error("cannot read the secrets of edges again", "err", err) })
+	})
+	running.Go(func() {
+		tick := time.NewTicker(time.Hour)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case now := <-tick.C:
+				d.forgetRevoked(now)
+			}
+		}
 	})
 	if d.keySet != nil {
 		d.keySet.run(ctx, d.config.JWKSRefresh, func(err error) { d.log.Error("cannot refresh the keys of tokens", "err", err) })
@@ -227,6 +222,10 @@ func (d *Doors) credential(ctx context.Context, r *Request) (g Grant, found bool
 		g, err = d.bySignature(r, x)
 		return g, true, err
 	}
+	if r.Proved != nil {
+		g, err = d.byFound(r.Proved, r)
+		return g, true, err
+	}
 	if r.User != "" {
 		g, err = d.byUser(r)
 		return g, true, err
@@ -282,13 +281,18 @@ func (d *Doors) byToken(ctx context.Context, r *Request) (Grant, error) {
 		return Grant{}, fmt.Errorf("%w: no token can be verified here", ErrUnauthenticated)
 	}
 	v, err := d.tokens.verify(ctx, r.Token)
+	if err == nil && d.revoked.has(v.credential) {
+		err = ErrRevoked
+	}
 	if err == nil {
 		err = v.check(r, d.now(), !d.config.EnforceExpiry)
 	}
 	if err != nil {
 		return Grant{}, err
 	}
-	return v.claims.grant(r.Name), nil
+	g := v.claims.grant(r.Name)
+	g.Credential = v.credential
+	return g, nil
 }
 
 // bySignature judges a signed URL. It is remembered like a token, for the files of
@@ -316,50 +320,4 @@ func (d *Doors) bySignature(r *Request, x signature) (Grant, error) {
 // id is what a signature of r is remembered by.
 func (x signature) id(r *Request) [sha256.Size]byte {
 	return sha256.Sum256([]byte(string(x.format) + "\x00" + r.Key.String() + "\x00" + x.text + "\x00" + string(x.sum)))
-}
-
-// KeyPrefix begins every stream key's secret, so that it is known for one where it
-// should not be.
-const KeyPrefix = "mk_"
-
-func looksLikeKey(s string) bool { return strings.HasPrefix(s, KeyPrefix) }
-
-// OwnSubject begins subjects that no token may have: who publishes by what is not
-// a token must not be taken for somebody else, nor the other way round.
-const OwnSubject = "miju:"
-
-// KeySubject begins the subject of who publishes by a stream key, before its ID.
-const KeySubject = OwnSubject + "key:"
-
-// NewStreamKey returns a secret of 160 bits for a stream key, without what an
-// encoder could take for the end of it.
-func NewStreamKey() string { return KeyPrefix + strings.ToLower(rand.Text() + rand.Text())[:32] }
-
-// maxStreamKey bounds a stream key's secret, in bytes.
-const maxStreamKey = 128
-
-// HashKey returns what is kept of a stream key's secret. It needs no salt and no
-// slow hash: the secret is random, of 160 bits.
-func HashKey(secret string) [sha256.Size]byte {
-	return sha256.Sum256([]byte("miju stream key\x00" + secret))
-}
-
-func (d *Doors) byKey(ctx context.Context, r *Request) (Grant, error) {
-	if d.keys == nil || len(r.Token) > maxStreamKey {
-		return Grant{}, fmt.Errorf("%w: the stream key is unknown", ErrWrong)
-	}
-	k, ok, err := d.keys.FindKey(ctx, HashKey(r.Token))
-	switch {
-	case err != nil:
-		return Grant{}, err
-	case !ok:
-		return Grant{}, fmt.Errorf("%w: the stream key is unknown", ErrWrong)
-	case !k.Expires.IsZero() && !d.now().Before(k.Expires):
-		return Grant{}, fmt.Errorf("%w: the stream key has expired", ErrUnauthenticated)
-	case r.Action != Publish:
-		return Grant{}, fmt.Errorf("%w: a stream key is to publish only", ErrForbidden)
-	case k.Key != r.Key:
-		return Grant{}, fmt.Errorf("%w: the stream key is not for this stream", ErrForbidden)
-	}
-	return Grant{Subject: KeySubject + k.ID, Name: r.Name, Expires: k.Expires}, nil
 }

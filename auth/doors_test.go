@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/miju-live/miju/streamkey"
 )
 
 func TestWhichDoorsAreOpen(t *testing.T) {
@@ -112,12 +114,22 @@ func (k keysOf) FindKey(_ context.Context, hash [sha256.Size]byte) (StreamKey, b
 	return key, ok, nil
 }
 
+func (k keysOf) FindPassphrases(_ context.Context, key streamkey.Key) (all []StreamKey, err error) {
+	for _, x := range k {
+		if x.Sealed != "" && x.Key == key {
+			all = append(all, x)
+		}
+	}
+	return all, nil
+}
+
 func TestStreamKeys(t *testing.T) {
 	d := doorsWith(t, nil)
+	publish := ActionsOf(Publish)
 	d.keys = keysOf{
-		HashKey("mk_good"): {ID: "1", Key: alice},
-		HashKey("mk_late"): {ID: "2", Key: alice, Expires: noon},
-		HashKey("mk_bob"):  {ID: "3", Key: mustKey("live/bob")},
+		HashKey("mk_good"): {ID: "1", Key: alice, Actions: publish},
+		HashKey("mk_late"): {ID: "2", Key: alice, Actions: publish, Expires: noon},
+		HashKey("mk_bob"):  {ID: "3", Key: mustKey("live/bob"), Actions: publish},
 		HashKey("mk_down"): {ID: "down"},
 	}
 	for secret, want := range map[string]error{"mk_good": nil, "mk_late": ErrUnauthenticated, "mk_bob": ErrForbidden, "mk_other": ErrUnauthenticated} {

@@ -68,6 +68,8 @@ type verdict struct {
 	// keys is the generation of the key set that it was found by, 0 for the
 	// server's own secret and its own key.
 	keys uint64
+	// credential is what its grants are revoked by.
+	credential string
 	// played is when a player was granted something by it, in Unix seconds.
 	played atomic.Int64
 }
@@ -96,6 +98,7 @@ func (t *tokens) verify(ctx context.Context, token string) (*verdict, error) {
 	if strings.HasPrefix(v.claims.Subject, OwnSubject) {
 		return nil, fmt.Errorf("%w: the token's subject is reserved", ErrUnauthenticated)
 	}
+	v.credential = credentialOf(v.claims.ID, id)
 	t.verdicts.put(id, v)
 	return v, nil
 }

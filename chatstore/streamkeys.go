@@ -13,8 +13,12 @@ import (
 // MaxStreamKeys is how many keys one stream may have.
 const MaxStreamKeys = 100
 
-// StreamKey is a secret that permits to publish a stream. The secret itself is
-// nowhere.
+// MaxPassphrases is how many of them may be passphrases: each is tried with every
+// caller.
+const MaxPassphrases = 8
+
+// StreamKey is a secret that permits something with a stream. The secret itself is
+// nowhere, or encrypted.
 type StreamKey struct {
 	// ID names it; it is no secret.
 	ID     string
@@ -22,6 +26,10 @@ type StreamKey struct {
 	Stream string
 	// Owner is for people.
 	Owner string
+	// Actions are the names of what it permits, with commas.
+	Actions string
+	// Sealed is the secret of a passphrase, encrypted; empty for others.
+	Sealed string
 	// Created and Expires are in milliseconds; a zero Expires is never.
 	Created, Expires time.Time
 }
@@ -80,8 +88,18 @@ func putStreamKey(ctx context.Context, tx *sql.Tx, x StreamKey) error {
 	if n >= MaxStreamKeys {
 		return fmt.Errorf("%w: %s has %d keys", ErrFull, x.Stream, n)
 	}
-	_, err := tx.ExecContext(ctx, `INSERT INTO stream_keys (id, hash, stream, owner, created_ms, expires_ms) VALUES ($1, $2, $3, $4, $5, $6)`,
-		x.ID, x.Hash[:], x.Stream, x.Owner, x.Created.UnixMilli(), unixMilli(x.Expires))
+	var sealed []byte
+	if x.Sealed != "" {
+		if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM stream_keys WHERE stream = $1 AND sealed IS NOT NULL`, x.Stream).Scan(&n); err != nil {
+			return err
+		}
+		if n >= MaxPassphrases {
+			return fmt.Errorf("%w: %s has %d passphrases", ErrFull, x.Stream, n)
+		}
+		sealed = []byte(x.Sealed)
+	}
+	_, err := tx.ExecContext(ctx, `INSERT INTO stream_keys (id, hash, stream, owner, created_ms, expires_ms, actions, sealed) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+		x.ID, x.Hash[:], x.Stream, x.Owner, x.Created.UnixMilli(), unixMilli(x.Expires), x.Actions, sealed)
 	return err
 }
 
@@ -91,7 +109,10 @@ func removeStreamKey(ctx context.Context, tx *sql.Tx, id string) (bool, error) {
 		return false, err
 	}
 	n, err := r.RowsAffected()
-	return n > 0, err
+	if err != nil || n == 0 {
+		return false, err
+	}
+	return true, revoke(ctx, tx, keyCredential+id, time.Now().Add(revocationKept))
 }
 
 // change carries out f in a transaction.
@@ -110,7 +131,7 @@ func (k *StreamKeys) change(ctx context.Context, f func(*sql.Tx) error) error {
 	return nil
 }
 
-const streamKeyColumns = "id, hash, stream, owner, created_ms, expires_ms"
+const streamKeyColumns = "id, hash, stream, owner, created_ms, expires_ms, actions, sealed"
 
 // Find returns the key whose secret has this hash; ok is false if there is none.
 func (k *StreamKeys) Find(ctx context.Context, hash [sha256.Size]byte) (x StreamKey, ok bool, err error) {
@@ -122,15 +143,6 @@ func (k *StreamKeys) Find(ctx context.Context, hash [sha256.Size]byte) (x Stream
 		return x, false, fmt.Errorf("look for a stream key: %w", err)
 	}
 	return x, true, nil
-}
-
-// Exists reports whether there is a key called id.
-func (k *StreamKeys) Exists(ctx context.Context, id string) (bool, error) {
-	n := 0
-	if err := k.db.reader.QueryRowContext(ctx, `SELECT count(*) FROM stream_keys WHERE id = $1`, id).Scan(&n); err != nil {
-		return false, fmt.Errorf("look for a stream key: %w", err)
-	}
-	return n > 0, nil
 }
 
 // List calls f with the keys of a stream, of all if it is empty, oldest first.
@@ -153,10 +165,11 @@ func (k *StreamKeys) List(ctx context.Context, stream string, f func(StreamKey) 
 }
 
 func scanStreamKey(row interface{ Scan(...any) error }, x *StreamKey) error {
-	var hash []byte
+	var hash, sealed []byte
 	var created, expires int64
-	err := row.Scan(&x.ID, &hash, &x.Stream, &x.Owner, &created, &expires)
+	err := row.Scan(&x.ID, &hash, &x.Stream, &x.Owner, &created, &expires, &x.Actions, &sealed)
 	copy(x.Hash[:], hash)
+	x.Sealed = string(sealed)
 	x.Created = time.UnixMilli(created).UTC()
 	if expires != 0 {
 		x.Expires = time.UnixMilli(expires).UTC()

@@ -3,6 +3,7 @@ package chatstore
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 )
@@ -18,7 +19,7 @@ func TestStreamKeys(t *testing.T) {
 		}
 		defer beside.Close()
 		now := time.Now().UTC().Truncate(time.Millisecond)
-		one := StreamKey{ID: "1", Hash: [32]byte{1}, Stream: "live/alice", Owner: "Alice's truck", Created: now, Expires: now.Add(time.Hour)}
+		one := StreamKey{ID: "1", Hash: [32]byte{1}, Stream: "live/alice", Owner: "Alice's truck", Actions: "publish,play", Sealed: "\x00\xff", Created: now, Expires: now.Add(time.Hour)}
 		two := StreamKey{ID: "2", Hash: [32]byte{2}, Stream: "live/bob", Created: now}
 		for _, x := range []StreamKey{one, two} {
 			if err := beside.Put(ctx, x); err != nil {
@@ -58,12 +59,54 @@ func TestStreamKeys(t *testing.T) {
 		if ok, err := beside.Remove(ctx, "2"); ok || err != nil {
 			t.Errorf("%v, %v", ok, err)
 		}
-		for id, want := range map[string]bool{"2": false, "3": true} {
-			if ok, err := server.Exists(ctx, id); ok != want || err != nil {
-				t.Errorf("%s: %v, %v", id, ok, err)
+		if err := beside.Revoke(ctx, "id:x", time.Time{}); err != nil {
+			t.Error(err)
+		}
+		var revoked []string
+		numbers := map[int64]bool{}
+		for range 2 { // they stay
+			revoked = nil
+			if err := server.Revocations(ctx, 0, func(r Revocation) {
+				revoked = append(revoked, r.Credential)
+				numbers[r.Number] = true
+				if r.Until.IsZero() != (r.Credential == "id:x") {
+					t.Errorf("%+v", r)
+				}
+			}); err != nil {
+				t.Error(err)
 			}
 		}
+		if strings.Join(revoked, " ") != "key:1 key:2 id:x" || len(numbers) != 3 {
+			t.Errorf("%v, %v", revoked, numbers)
+		}
+		if err := beside.Revoke(ctx, "id:old", now.Add(-48*time.Hour)); err != nil {
+			t.Error(err)
+		}
+		if err := beside.Revoke(ctx, "id:y", now.Add(time.Hour)); err != nil {
+			t.Error(err)
+		}
+		revoked = nil
+		if err := server.Revocations(ctx, 0, func(r Revocation) { revoked = append(revoked, r.Credential) }); err != nil || strings.Join(revoked, " ") != "key:1 key:2 id:x id:y" {
+			t.Errorf("%v, %v", revoked, err)
+		}
 	})
+}
+
+func TestTooManyPassphrases(t *testing.T) {
+	k, err := OpenStreamKeys(t.Context(), sqliteConfig(t), quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.Close()
+	for i := range MaxPassphrases + 1 {
+		err = k.Put(t.Context(), StreamKey{ID: fmt.Sprint(i), Hash: [32]byte{byte(i), 1}, Stream: "live/alice", Sealed: "x", Created: time.Now()})
+		if (err != nil) != (i == MaxPassphrases) {
+			t.Fatalf("%d: %v", i, err)
+		}
+	}
+	if !errors.Is(err, ErrFull) {
+		t.Error(err)
+	}
 }
 
 func TestTooManyStreamKeys(t *testing.T) {

@@ -67,8 +67,10 @@ type member struct {
 	identity User
 	role     auth.Role
 	expires  time.Time
-	user     *user  // under the room's lock
-	shard    *shard // under the room's lock
+	// credential is what its grant is revoked by.
+	credential atomic.Pointer[string]
+	user       *user  // under the room's lock
+	shard      *shard // under the room's lock
 
 	// The reading goroutine's own.
 	inbox                 inbox

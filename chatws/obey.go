@@ -170,6 +170,7 @@ func (m *member) identify(g auth.Grant, name, guest string) (err error) {
 		}
 	}
 	m.role, m.expires = g.ChatRole(), g.Expires
+	m.credential.Store(&g.Credential)
 	m.identity = User{ID: g.Subject, Name: name}
 	switch {
 	case g.Subject != "" && len(g.Subject) <= maxUserID && !strings.HasPrefix(g.Subject, guestPrefix):

@@ -277,6 +277,22 @@ func (s *Server) sweep(now time.Time) {
 	s.addresses.forget(now)
 }
 
+// EndCredential closes the members that a credential permits, and the readers of
+// events.
+func (s *Server) EndCredential(credential string) {
+	s.mu.Lock()
+	var ended []*member
+	for m := range s.conns {
+		if c := m.credential.Load(); c != nil && *c == credential {
+			ended = append(ended, m)
+		}
+	}
+	s.mu.Unlock()
+	for _, m := range ended {
+		m.expel("denied", CloseDenied)
+	}
+}
+
 // forget lets go of a room that is over.
 func (s *Server) forget(r *room) {
 	s.mu.Lock()

@@ -73,6 +73,8 @@ type Server struct {
 	mu sync.Mutex
 	// publishers has the session that holds a key.
 	publishers map[streamkey.Key]*session
+	// credentialed are publishers and players, by the credential that permits them.
+	credentialed map[string]map[*session]struct{}
 	// holds are the keys that an operator keeps closed, until when.
 	holds  map[streamkey.Key]time.Time
 	counts map[Outcome]uint64
@@ -83,7 +85,7 @@ type Server struct {
 func NewServer(c Config, hub *stream.Hub, a auth.Authorizer, log *slog.Logger) *Server {
 	return &Server{
 		config: c, hub: hub, auth: a, log: log,
-		publishers: map[streamkey.Key]*session{}, holds: map[streamkey.Key]time.Time{}, counts: map[Outcome]uint64{},
+		publishers: map[streamkey.Key]*session{}, credentialed: map[string]map[*session]struct{}{}, holds: map[streamkey.Key]time.Time{}, counts: map[Outcome]uint64{},
 	}
 }
 
@@ -182,6 +184,7 @@ func (s *Server) run(ctx context.Context, end context.CancelCauseFunc, conn Conn
 	if !req.Internal {
 		x.bitrate.limit = limitOf(s.config.MaxPublishBitrate, grant.MaxBitrate)
 	}
+	defer s.hold(x, grant.Credential)()
 	if !grant.Expires.IsZero() {
 		expiry := time.AfterFunc(time.Until(grant.Expires), func() { end(auth.ErrExpired) })
 		defer expiry.Stop()

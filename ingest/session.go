@@ -222,27 +222,33 @@ func (s *Server) Kick(key streamkey.Key, hold time.Duration) bool {
 	return false
 }
 
-// Subjects returns who publishes now, by the subjects of their grants.
-func (s *Server) Subjects() []string {
+// hold has EndCredential find x, until the function is called that it returns.
+func (s *Server) hold(x *session, credential string) (release func()) {
+	if credential == "" {
+		return func() {}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var all []string
-	for _, x := range s.publishers {
-		if x.subject != "" && !x.leaving {
-			all = append(all, x.subject)
+	if s.credentialed[credential] == nil {
+		s.credentialed[credential] = map[*session]struct{}{}
+	}
+	s.credentialed[credential][x] = struct{}{}
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if delete(s.credentialed[credential], x); len(s.credentialed[credential]) == 0 {
+			delete(s.credentialed, credential)
 		}
 	}
-	return all
 }
 
-// EndSubject ends the publishers of a subject, for a reason that they are told.
-func (s *Server) EndSubject(subject string, why error) {
+// EndCredential ends the publishers and players that a credential permits, for a
+// reason that they are told.
+func (s *Server) EndCredential(credential string, why error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, x := range s.publishers {
-		if x.subject == subject && !x.leaving {
-			x.end(why)
-		}
+	for x := range s.credentialed[credential] {
+		x.end(why)
 	}
 }
 

@@ -64,6 +64,7 @@ type Server struct {
 	// overloadLogged is when the log spoke of refused viewers last, in Unix
 	// seconds.
 	overloadLogged atomic.Int64
+	held           held
 	counters
 }
 
@@ -189,6 +190,12 @@ func (s *Server) serveWhile(w http.ResponseWriter, r *http.Request, key streamke
 		return
 	}
 	defer g.End()
+	if g.Credential != "" {
+		ctx, end := context.WithCancelCause(r.Context())
+		defer end(nil)
+		defer s.held.add(g.Credential, end)()
+		r = r.WithContext(ctx)
+	}
 	if !g.Expires.IsZero() {
 		ctx, cancel := context.WithDeadlineCause(r.Context(), g.Expires, auth.ErrExpired)
 		defer cancel()

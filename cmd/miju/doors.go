@@ -8,6 +8,7 @@ import (
 
 	"github.com/miju-live/miju/admin"
 	"github.com/miju-live/miju/auth"
+	"github.com/miju-live/miju/ingest/srt"
 	"github.com/miju-live/miju/peer"
 )
 
@@ -28,6 +29,15 @@ func openDoors(c config, keys auth.Keys, log *slog.Logger) (doors *auth.Doors, s
 		err = c.needsToken()
 	}
 	return doors, secret, fresh, err
+}
+
+// listenSRT opens the port of SRT, whose callers may prove by a passphrase who they
+// are.
+func (s *server) listenSRT() (*srt.Listener, error) {
+	if s.doors == nil {
+		return srt.Listen(s.config.SRT)
+	}
+	return srt.ListenWith(s.config.SRT, s.doors.Passphrases)
 }
 
 // proxied says that a proxy is trusted to say who its peers are.

@@ -84,7 +84,8 @@ func TestTokenCommand(t *testing.T) {
 			}
 			continue
 		}
-		if err != nil || strings.Count(strings.TrimSpace(out), ".") != 2 || len(out) > 300 {
+		token, about, _ := strings.Cut(out, "\n")
+		if err != nil || strings.Count(token, ".") != 2 || len(token) > 300 || !strings.HasPrefix(about, "good ") || !strings.Contains(about, "miju token revoke ") {
 			t.Errorf("%v: %q, %v", c.args, out, err)
 		}
 	}
@@ -93,7 +94,7 @@ func TestTokenCommand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if status, body, _ := getAs(t, s.url("/live/alice.flv?token="+strings.TrimSpace(out)), ""); status != http.StatusNotFound || !json.Valid([]byte(body)) {
+	if status, body, _ := getAs(t, s.url("/live/alice.flv?token="+strings.Fields(out)[0]), ""); status != http.StatusNotFound || !json.Valid([]byte(body)) {
 		t.Errorf("%d %s", status, body)
 	}
 	if strings.Contains(s.banner(), "token=") {

@@ -18,10 +18,6 @@ import (
 	"github.com/miju-live/miju/streamkey"
 )
 
-// keyPoll is how often a server looks whether the stream keys that somebody
-// publishes by are still there.
-const keyPoll = time.Second
-
 // storedKeys are the stream keys of a database as the doors see them.
 type storedKeys struct{ *chatstore.StreamKeys }
 
@@ -41,45 +37,38 @@ func (k storedKeys) FindKey(ctx context.Context, hash [sha256.Size]byte) (auth.S
 	if err != nil || !ok {
 		return auth.StreamKey{}, false, err
 	}
-	key, err := streamkey.Parse(x.Stream)
-	return auth.StreamKey{ID: x.ID, Key: key, Expires: x.Expires}, err == nil, err
+	found, err := streamKeyOf(x)
+	return found, err == nil, err
 }
 
-// watchKeys ends publishers whose stream key was revoked, until ctx ends.
-func (s *server) watchKeys(ctx context.Context) {
-	if s.kept == nil {
-		return
-	}
-	keys := s.kept.StreamKeys()
-	tick := time.NewTicker(keyPoll)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
+// FindPassphrases implements auth.Keys.
+func (k storedKeys) FindPassphrases(ctx context.Context, key streamkey.Key) (all []auth.StreamKey, err error) {
+	err = k.List(ctx, key.String(), func(x chatstore.StreamKey) error {
+		if x.Sealed == "" {
+			return nil
 		}
-		for _, subject := range s.ingest.Subjects() {
-			id, ok := strings.CutPrefix(subject, auth.KeySubject)
-			if !ok {
-				continue
-			}
-			exists, err := keys.Exists(ctx, id)
-			if err == nil && !exists {
-				s.ingest.EndSubject(subject, auth.ErrRevoked)
-			} else if err != nil && ctx.Err() == nil {
-				s.log.Warn("cannot look whether a stream key was revoked", "key", id, "err", err)
-			}
-		}
+		found, err := streamKeyOf(x)
+		all = append(all, found)
+		return err
+	})
+	return all, err
+}
+
+func streamKeyOf(x chatstore.StreamKey) (auth.StreamKey, error) {
+	key, err := streamkey.Parse(x.Stream)
+	if err != nil {
+		return auth.StreamKey{}, err
 	}
+	actions, err := auth.ParseActions(x.Actions)
+	return auth.StreamKey{ID: x.ID, Key: key, Actions: actions, Expires: x.Expires, Sealed: x.Sealed}, err
 }
 
 // keyCommand manages stream keys, also while the server runs.
 func keyCommand(env []string) *cobra.Command {
 	all := &cobra.Command{Use: "key", Short: "Manage stream keys, also while the server runs", Args: cobra.NoArgs}
-	all.Long = `Stream keys are secrets to publish one stream with, in the database of the chat.
-Only their hashes are kept: a key is shown once, when it is made. In OBS the stream
-key of live/alice is alice?token=KEY.`
+	all.Long = `Stream keys are secrets to publish, or play, one stream with, in the database of the
+chat. Only their hashes are kept: a key is shown once, when it is made. In OBS the
+stream key of live/alice is alice?token=KEY.`
 	all.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	all.AddCommand(keyCreate(env), keyList(env), keyRotate(env), keyRevoke(env))
 	return all
@@ -87,6 +76,13 @@ key of live/alice is alice?token=KEY.`
 
 // managesKeys makes a command of what manages them.
 func managesKeys(env []string, args cobra.PositionalArgs, run func(*cobra.Command, *chatstore.StreamKeys, []string) error) *cobra.Command {
+	return managesKeysOf(env, args, func(cmd *cobra.Command, keys *chatstore.StreamKeys, _ config, args []string) error {
+		return run(cmd, keys, args)
+	})
+}
+
+// managesKeysOf is managesKeys for what needs to know the settings.
+func managesKeysOf(env []string, args cobra.PositionalArgs, run func(*cobra.Command, *chatstore.StreamKeys, config, []string) error) *cobra.Command {
 	c := defaultConfig()
 	cmd := &cobra.Command{Args: args}
 	fs := cmd.Flags()
@@ -105,60 +101,101 @@ func managesKeys(env []string, args cobra.PositionalArgs, run func(*cobra.Comman
 		if err != nil {
 			return err
 		}
-		return errors.Join(run(cmd, keys, args), keys.Close())
+		return errors.Join(run(cmd, keys, c, args), keys.Close())
 	}
 	return cmd
 }
 
-// newKey makes a key and its secret.
-func newKey(stream, owner string, expires time.Time) (chatstore.StreamKey, string) {
+// keyRequest is what somebody wants a stream key for.
+type keyRequest struct {
+	owner, expires            string
+	play, publish, passphrase bool
+}
+
+// key makes a key and its secret.
+func (q keyRequest) key(c config, stream string) (x chatstore.StreamKey, secret string, err error) {
+	var until time.Time
+	if q.expires != "never" {
+		life, err := time.ParseDuration(q.expires)
+		if err != nil || life <= 0 || life > maxTokenLife {
+			return x, "", fmt.Errorf("--expires is %q, it must be a time like 720h, or never", q.expires)
+		}
+		until = time.Now().Add(life)
+	}
+	if len(q.owner) > 100 {
+		return x, "", fmt.Errorf("--owner has %d bytes, 100 are allowed", len(q.owner))
+	}
+	actions := auth.ActionsOf(auth.Publish)
+	switch {
+	case q.play && q.publish:
+		actions = auth.ActionsOf(auth.Publish, auth.Play)
+	case q.play:
+		actions = auth.ActionsOf(auth.Play)
+	}
+	return newKey(c, chatstore.StreamKey{Stream: stream, Owner: q.owner, Expires: until, Actions: actions.String()}, q.passphrase)
+}
+
+// newKey gives a key its ID and secret, which is encrypted in it if it is to be a
+// passphrase.
+func newKey(c config, x chatstore.StreamKey, passphrase bool) (chatstore.StreamKey, string, error) {
 	secret := auth.NewStreamKey()
-	return chatstore.StreamKey{
-		ID: strings.ToLower(rand.Text()[:8]), Hash: auth.HashKey(secret), Stream: stream, Owner: owner, Created: time.Now(), Expires: expires,
-	}, secret
+	x.ID, x.Hash, x.Created, x.Sealed = strings.ToLower(rand.Text()[:8]), auth.HashKey(secret), time.Now(), ""
+	if !passphrase {
+		return x, secret, nil
+	}
+	if c.Data.Dir == "" {
+		return x, "", fmt.Errorf("--data-dir is empty: without it there is no secret to encrypt a passphrase with")
+	}
+	signing, _, err := auth.OpenSecret(c.Data.Dir)
+	if err == nil {
+		x.Sealed, err = auth.Seal(signing, x.ID, secret)
+	}
+	if err != nil {
+		return x, "", fmt.Errorf("encrypt the passphrase: %w", err)
+	}
+	return x, secret, nil
 }
 
 func keyCreate(env []string) *cobra.Command {
-	var owner, expires string
-	cmd := managesKeys(env, cobra.ExactArgs(1), func(cmd *cobra.Command, keys *chatstore.StreamKeys, args []string) error {
+	var q keyRequest
+	cmd := managesKeysOf(env, cobra.ExactArgs(1), func(cmd *cobra.Command, keys *chatstore.StreamKeys, c config, args []string) error {
 		key, err := streamkey.Parse(args[0])
 		if err != nil {
 			return err
 		}
-		var until time.Time
-		if expires != "never" {
-			life, err := time.ParseDuration(expires)
-			if err != nil || life <= 0 || life > maxTokenLife {
-				return fmt.Errorf("--expires is %q, it must be a time like 720h, or never", expires)
-			}
-			until = time.Now().Add(life)
+		x, secret, err := q.key(c, key.String())
+		if err == nil {
+			err = keys.Put(cmd.Context(), x)
 		}
-		if len(owner) > 100 {
-			return fmt.Errorf("--owner has %d bytes, 100 are allowed", len(owner))
-		}
-		x, secret := newKey(key.String(), owner, until)
-		if err := keys.Put(cmd.Context(), x); err != nil {
+		if err != nil {
 			return err
 		}
 		_, err = fmt.Fprintln(cmd.OutOrStdout(), secret)
 		return err
 	})
-	cmd.Use, cmd.Short, cmd.Example = "create STREAM", "Make a key and print it", "  miju key create live/alice --owner \"Alice's truck\" --expires 720h"
-	cmd.Flags().StringVar(&owner, "owner", "", "whose it is, for people")
-	cmd.Flags().StringVar(&expires, "expires", "never", "how long it is good, like 720h, or never")
+	cmd.Use, cmd.Short, cmd.Example = "create STREAM", "Make a key and print it", "  miju key create live/alice --owner \"Alice's truck\" --expires 720h\n  miju key create live/alice --srt-passphrase"
+	cmd.Flags().StringVar(&q.owner, "owner", "", "whose it is, for people")
+	cmd.Flags().StringVar(&q.expires, "expires", "never", "how long it is good, like 720h, or never")
+	cmd.Flags().BoolVar(&q.publish, "publish", false, "to publish, which it is without --play too")
+	cmd.Flags().BoolVar(&q.play, "play", false, "to play, and to publish only with --publish")
+	cmd.Flags().BoolVar(&q.passphrase, "srt-passphrase", false, "have it work as the passphrase of SRT callers too; it is kept encrypted then, not only as a hash")
 	return cmd
 }
 
 func keyList(env []string) *cobra.Command {
 	cmd := managesKeys(env, cobra.MaximumNArgs(1), func(cmd *cobra.Command, keys *chatstore.StreamKeys, args []string) error {
 		w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-		fmt.Fprintln(w, "ID\tSTREAM\tCREATED\tEXPIRES\tOWNER")
+		fmt.Fprintln(w, "ID\tSTREAM\tTO\tCREATED\tEXPIRES\tOWNER")
 		err := keys.List(cmd.Context(), strings.Join(args, ""), func(x chatstore.StreamKey) error {
 			expires := "never"
 			if !x.Expires.IsZero() {
 				expires = x.Expires.Format(time.RFC3339)
 			}
-			_, err := fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%q\n", x.ID, x.Stream, x.Created.Format(time.RFC3339), expires, x.Owner)
+			to := x.Actions
+			if x.Sealed != "" {
+				to += " by passphrase"
+			}
+			_, err := fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%q\n", x.ID, x.Stream, to, x.Created.Format(time.RFC3339), expires, x.Owner)
 			return err
 		})
 		return errors.Join(err, w.Flush())
@@ -182,7 +219,7 @@ func chosen(ctx context.Context, keys *chatstore.StreamKeys, arg string) (all []
 }
 
 func keyRotate(env []string) *cobra.Command {
-	cmd := managesKeys(env, cobra.ExactArgs(1), func(cmd *cobra.Command, keys *chatstore.StreamKeys, args []string) error {
+	cmd := managesKeysOf(env, cobra.ExactArgs(1), func(cmd *cobra.Command, keys *chatstore.StreamKeys, c config, args []string) error {
 		old, err := chosen(cmd.Context(), keys, args[0])
 		if err != nil {
 			return err
@@ -190,7 +227,10 @@ func keyRotate(env []string) *cobra.Command {
 		if len(old) > 1 {
 			return fmt.Errorf("%s has %d keys: say which by its ID, see miju key list", args[0], len(old))
 		}
-		x, secret := newKey(old[0].Stream, old[0].Owner, old[0].Expires)
+		x, secret, err := newKey(c, old[0], old[0].Sealed != "")
+		if err != nil {
+			return err
+		}
 		ok, err := keys.Replace(cmd.Context(), old[0].ID, x)
 		if err == nil && !ok {
 			err = fmt.Errorf("somebody has just revoked it")

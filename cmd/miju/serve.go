@@ -60,6 +60,8 @@ type server struct {
 	chat   *chatws.Server
 	hooks  *hooks.Hooks     // nil if there is no application
 	kept   *chatstore.Store // nil if the chat is in memory only
+	// revocations are followed if there are doors and a database.
+	revocations *revocations
 
 	rtmpServer *rtmp.Server
 	// Listeners that are turned off are nil.
@@ -104,6 +106,9 @@ func listen(ctx context.Context, c config, authorizer auth.Authorizer, log *slog
 			return nil, err
 		}
 		s.auth = s.doors
+		if err = s.knowRevoked(starting); err != nil {
+			return nil, err
+		}
 	}
 	if err = s.openHooks(starting); err != nil {
 		return nil, err
@@ -133,7 +138,7 @@ func listen(ctx context.Context, c config, authorizer auth.Authorizer, log *slog
 		return nil, err
 	}
 	if c.SRT.Listen != "" {
-		if s.srt, err = srt.Listen(c.SRT); err != nil {
+		if s.srt, err = s.listenSRT(); err != nil {
 			return nil, listenError("SRT", "srt", c.SRT.Listen, err)
 		}
 		s.hub.CountEgress(func() uint64 { return s.srt.Stats().PlayedBytes })
@@ -238,7 +243,7 @@ func (s *server) serve(ctx context.Context) error {
 	others.Go(func() { s.hub.Run(viewCtx) })
 	if s.doors != nil {
 		others.Go(func() { s.doors.Run(viewCtx) })
-		others.Go(func() { s.watchKeys(viewCtx) })
+		others.Go(func() { s.watchRevoked(viewCtx) })
 	}
 	telling, stopTelling := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopTelling()

@@ -84,10 +84,23 @@ can say and where encoders and players put it.`,
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintln(cmd.OutOrStdout(), token)
+		if _, err = fmt.Fprintln(cmd.OutOrStdout(), token); err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(cmd.ErrOrStderr(), about(claims))
 		return err
 	}
+	cmd.AddCommand(tokenRevoke(env))
 	return cmd
+}
+
+// about tells what whoever mints a token should keep of it.
+func about(c auth.Claims) string {
+	until := "good for ever"
+	if c.Expires != nil {
+		until = "good until " + c.Expires.UTC().Format(time.RFC3339)
+	}
+	return until + "; to take it back: miju token revoke " + c.ID
 }
 
 // claims checks what was asked for: what would permit nothing is a mistake.
@@ -128,6 +141,7 @@ func (t tokenRequest) claims(now time.Time) (c auth.Claims, err error) {
 	if c.Subject == "" {
 		c.Subject = strings.ToLower(rand.Text()[:10])
 	}
+	c.ID = strings.ToLower(rand.Text()[:8])
 	if t.expires != "never" {
 		life, err := time.ParseDuration(t.expires)
 		if err != nil || life <= 0 || life > maxTokenLife {

@@ -96,7 +96,8 @@ func (c *conn) Handshake(ctx context.Context) (auth.Request, error) {
 	c.mu.Lock()
 	c.action = r.Action
 	c.mu.Unlock()
-	return r, c.unlock(ctx, r)
+	err = c.unlock(ctx, &r)
+	return r, err
 }
 
 func (c *conn) Admit() error {

@@ -58,7 +58,7 @@ var defaultBounds = bounds{decision: 2500 * time.Millisecond, silence: 5 * time.
 var (
 	errNoPassphrase  = fmt.Errorf("%w: the caller does not encrypt, and must", auth.ErrDenied)
 	errBadPassphrase = fmt.Errorf("%w: the caller encrypts with another passphrase", auth.ErrDenied)
-	errEncrypted     = fmt.Errorf("%w: the caller encrypts, and no passphrase is set here", ingest.ErrBadRequest)
+	errEncrypted     = fmt.Errorf("%w: the caller encrypts, and there is no passphrase for this", ingest.ErrBadRequest)
 	errVersion       = fmt.Errorf("%w: a handshake of SRT before 1.3", ingest.ErrBadRequest)
 	errNoData        = fmt.Errorf("%w: no data after the handshake", os.ErrDeadlineExceeded)
 )
@@ -84,23 +84,32 @@ func (c *conn) usable() error {
 	return nil
 }
 
-// unlock holds the caller against the passphrase that it must know.
-func (c *conn) unlock(ctx context.Context, r auth.Request) error {
-	passphrase, err := c.listener.passphrase(ctx, r)
+// unlock holds the caller against the passphrases that it may know, and puts into
+// r what one of them proves.
+func (c *conn) unlock(ctx context.Context, r *auth.Request) error {
+	common := c.listener.passphrase
 	switch {
-	case err != nil:
-		return err
-	case passphrase == "" && c.request.IsEncrypted():
-		return errEncrypted
-	case passphrase == "":
-		return nil
-	case !c.request.IsEncrypted():
+	case !c.request.IsEncrypted() && common != "":
 		return errNoPassphrase
+	case !c.request.IsEncrypted():
+		return nil
+	case common != "" && c.request.SetPassphrase(common) == nil:
+		return nil
 	}
-	if err := c.request.SetPassphrase(passphrase); err != nil {
-		return errBadPassphrase
+	own, err := c.listener.own(ctx, *r)
+	if err != nil {
+		return err
 	}
-	return nil
+	for _, p := range own {
+		if c.request.SetPassphrase(p.Secret) == nil {
+			r.Proved = &p.Key
+			return nil
+		}
+	}
+	if common == "" && len(own) == 0 {
+		return errEncrypted
+	}
+	return errBadPassphrase
 }
 
 // answerIn is how much of the time for a decision is the server's; the rest is

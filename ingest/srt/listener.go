@@ -50,15 +50,18 @@ func (c Config) Check() error {
 	return nil
 }
 
-// PassphraseFunc finds what the caller of r must encrypt with; "" if it must not
-// encrypt. Its error refuses the caller as one of an auth.Authorizer would.
-type PassphraseFunc func(ctx context.Context, r auth.Request) (string, error)
+// PassphraseFunc finds what the caller of r may encrypt with to prove that it may
+// do what it asks. Its error refuses the caller as one of an auth.Authorizer would.
+type PassphraseFunc func(ctx context.Context, r auth.Request) ([]auth.Passphrase, error)
 
 // Listener brings SRT callers. All its connections share one UDP socket, so
 // its Close ends them too.
 type Listener struct {
-	srt        gosrt.Listener
-	passphrase PassphraseFunc
+	srt gosrt.Listener
+	// passphrase is everybody's, "" if there is none; own finds those that permit
+	// something.
+	passphrase string
+	own        PassphraseFunc
 	// defaultKey is for encoders without a stream ID; zero is none.
 	defaultKey streamkey.Key
 	bounds     bounds
@@ -77,11 +80,11 @@ var _ ingest.Listener = (*Listener)(nil)
 // Listen opens the UDP port. A port that is taken is an error that wraps
 // syscall.EADDRINUSE.
 func Listen(c Config) (*Listener, error) {
-	return ListenWith(c, func(context.Context, auth.Request) (string, error) { return c.Passphrase, nil })
+	return ListenWith(c, func(context.Context, auth.Request) ([]auth.Passphrase, error) { return nil, nil })
 }
 
-// ListenWith is Listen with a passphrase for each caller instead of one for all.
-func ListenWith(c Config, passphrase PassphraseFunc) (*Listener, error) {
+// ListenWith is Listen with passphrases that are credentials, beside the one for all.
+func ListenWith(c Config, own PassphraseFunc) (*Listener, error) {
 	if err := c.Check(); err != nil {
 		return nil, fmt.Errorf("SRT listener: %w", err)
 	}
@@ -98,7 +101,7 @@ func ListenWith(c Config, passphrase PassphraseFunc) (*Listener, error) {
 		}
 		probe.Close()
 	}
-	l := &Listener{passphrase: passphrase, bounds: defaultBounds, admitted: make(map[uint32]*conn)}
+	l := &Listener{passphrase: c.Passphrase, own: own, bounds: defaultBounds, admitted: make(map[uint32]*conn)}
 	if c.DefaultKey != "" {
 		l.defaultKey, _ = streamkey.Parse(c.DefaultKey)
 	}

@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/miju-live/miju/auth"
-	"github.com/miju-live/miju/ingest"
 )
 
 const passphrase = "correct horse"
@@ -96,39 +95,53 @@ func TestCallersWithoutThePassphrase(t *testing.T) {
 	}
 }
 
-// TestPassphraseForEachKey holds that a passphrase may depend on the request.
-func TestPassphraseForEachKey(t *testing.T) {
+// TestPassphrasesThatPermit holds that a passphrase may be one of a stream, beside the
+// one for all.
+func TestPassphrasesThatPermit(t *testing.T) {
 	undecided := errors.New("connection refused")
-	c := DefaultConfig()
-	c.Listen = "127.0.0.1:0"
-	l, err := ListenWith(c, func(_ context.Context, r auth.Request) (string, error) {
+	own := func(_ context.Context, r auth.Request) ([]auth.Passphrase, error) {
 		switch r.Key.String() {
 		case "live/alice":
-			return passphrase, nil
+			return []auth.Passphrase{{Secret: "the first of hers", Key: auth.StreamKey{ID: "1"}}, {Secret: "the second of hers", Key: auth.StreamKey{ID: "2"}}}, nil
 		case "live/bob":
-			return "", nil
+			return nil, nil
 		}
-		return "", undecided
-	})
-	if err != nil {
-		t.Fatal(err)
+		return nil, undecided
 	}
-	defer l.Close()
 	for _, c := range []struct {
-		streamID, passphrase string
-		err                  error
+		common, streamID, passphrase string
+		err                          error
+		proved                       string
 	}{
-		{"live/alice", passphrase, nil},
-		{"live/alice", "another passphrase", auth.ErrDenied},
-		{"live/bob", passphrase, ingest.ErrBadRequest},
-		{"live/bob", "", nil},
-		{"live/carol", "", undecided},
+		{"", "live/alice", "the first of hers", nil, "1"},
+		{"", "live/alice", "the second of hers", nil, "2"},
+		{"", "live/alice", "another passphrase", errBadPassphrase, ""},
+		{"", "live/alice", "", nil, ""},
+		{"", "live/bob", "the first of hers", errEncrypted, ""},
+		{"", "live/bob", "", nil, ""},
+		{"", "live/carol", passphrase, undecided, ""},
+		{"", "live/carol", "", nil, ""},
+		{passphrase, "live/alice", passphrase, nil, ""},
+		{passphrase, "live/alice", "the second of hers", nil, "2"},
+		{passphrase, "live/alice", "", errNoPassphrase, ""},
+		{passphrase, "live/bob", "the first of hers", errBadPassphrase, ""},
+		{passphrase, "live/carol", passphrase, nil, ""},
 	} {
-		t.Run(c.streamID+" "+c.passphrase, func(t *testing.T) {
+		t.Run(c.common+" "+c.streamID+" "+c.passphrase, func(t *testing.T) {
+			config := DefaultConfig()
+			config.Listen, config.Passphrase = "127.0.0.1:0", c.common
+			l, err := ListenWith(config, own)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
 			answer := dial(t, l, c.streamID, c.passphrase)
-			conn, _, err := accept(t, l)
+			conn, r, err := accept(t, l)
 			if !errors.Is(err, c.err) || (err != nil) != (c.err != nil) {
 				t.Fatalf("%v, want %v", err, c.err)
+			}
+			if got := r.Proved; (got != nil) != (c.proved != "") || got != nil && got.ID != c.proved {
+				t.Errorf("it proves %v, want %q", got, c.proved)
 			}
 			if err != nil {
 				conn.Reject(err)
