@@ -151,7 +151,7 @@ type Passphrase struct {
 }
 
 // Passphrases returns what proves, where a protocol encrypts with it, that its peer
-// may do what r asks.
+// may do what r asks; nil if there are none here for anybody.
 func (d *Doors) Passphrases(ctx context.Context, r Request) ([]Passphrase, error) {
 	if d.keys == nil || d.secret == nil {
 		return nil, nil
@@ -160,7 +160,7 @@ func (d *Doors) Passphrases(ctx context.Context, r Request) ([]Passphrase, error
 	if err != nil {
 		return nil, err
 	}
-	var all []Passphrase
+	all := []Passphrase{}
 	for _, k := range found {
 		if _, err := d.byFound(&k, &r); err != nil {
 			continue

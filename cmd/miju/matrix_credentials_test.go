@@ -22,6 +22,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/miju-live/miju/auth"
+	"github.com/miju-live/miju/chatstore"
 )
 
 // state is what may be wrong with a credential.
@@ -53,6 +54,7 @@ type kind struct {
 const (
 	tokenRow    = "JWT: HS256, RS256, ES256, EdDSA"
 	keyRow      = "stream key"
+	passRow     = "stream key as passphrase"
 	signedRow   = "signed URL: aliyun, tencent, nginx"
 	passwordRow = "name and password"
 	edgeRow     = "`Miju-CDN-Secret`"
@@ -66,7 +68,16 @@ func kinds() []kind {
 	ofURL := map[state]string{expired: "A", forged: "A", anotherStream: "A", anotherAction: "A"}
 	ofAddress := map[state]string{expired: "A", forged: "A", anotherStream: "A", anotherAction: "A", anotherAddress: "A"}
 	all := []kind{
-		{"stream key", keyRow, map[state]string{expired: "A", forged: "A", anotherStream: "B"}, (*matrix).streamKey},
+		{"stream key", keyRow, map[state]string{expired: "A", forged: "A", anotherStream: "B", anotherAction: "B"}, func(m *matrix, d *door, c *call, s state) (string, error) {
+			return m.streamKey(d, c, s, false)
+		}},
+		{"passphrase", passRow, map[state]string{expired: passRow, forged: passRow, anotherStream: passRow, anotherAction: passRow}, func(m *matrix, d *door, c *call, s state) (_ string, err error) {
+			if d.action == auth.Play { // not all of x's
+				c.name = "passphrase"
+			}
+			c.passphrase, err = m.streamKey(d, c, s, true)
+			return "", err
+		}},
 		{"aliyun", signedRow, ofURL, signed("aliyun")},
 		{"tencent", signedRow, ofURL, signed("tencent")},
 		{"nginx", signedRow, ofAddress, signed("nginx")},
@@ -127,7 +138,11 @@ func (m *matrix) token(alg string, d *door, c *call, s state) (string, error) {
 	return token, err
 }
 
-func (m *matrix) streamKey(_ *door, c *call, s state) (string, error) {
+func (m *matrix) streamKey(d *door, c *call, s state, passphrase bool) (string, error) {
+	actions := auth.ActionsOf(auth.Publish)
+	if (d.action == auth.Play) != (s == anotherAction) {
+		actions = auth.ActionsOf(auth.Play)
+	}
 	stream, expires := c.app+"/"+c.name, time.Now().Add(time.Hour)
 	switch s {
 	case forged:
@@ -137,8 +152,10 @@ func (m *matrix) streamKey(_ *door, c *call, s state) (string, error) {
 	case anotherStream:
 		stream += "-other"
 	}
-	x, secret := newKey(stream, "", expires)
-	err := m.kept.StreamKeys().Put(m.ctx, x)
+	x, secret, err := newKey(m.config, chatstore.StreamKey{Stream: stream, Expires: expires, Actions: actions.String()}, passphrase)
+	if err == nil {
+		err = m.kept.StreamKeys().Put(m.ctx, x)
+	}
 	return secret, err
 }
 

@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	gosrt "github.com/datarhei/gosrt"
 	"github.com/lxzan/gws"
 
 	"github.com/miju-live/miju/auth"
@@ -56,6 +57,7 @@ type call struct {
 	appQuery   string // behind the app
 	member     string // of a stream ID
 	password   string // of a stream ID in the form publish:KEY:USER:PASSWORD
+	passphrase string
 	bearer     string
 	prefix     string // before the path
 	edge       string // what a trusted edge brings
@@ -281,6 +283,9 @@ func srtKnock(mode string) knock {
 		if len(id) > 512 {
 			return nil, "", fmt.Errorf("a stream ID of %d characters", len(id))
 		}
+		if c.passphrase != "" {
+			return callEncrypted(m, id, c.passphrase)
+		}
 		caller, err := srttest.Call(m.at.udp(), id, 0)
 		if err == nil {
 			return &visit{caller.Leave, func() (string, error) { return "", srtToEnd(ctx, caller, mode) }}, "", nil
@@ -292,6 +297,22 @@ func srtKnock(mode string) knock {
 		n, err := strconv.Atoi(code[1])
 		return nil, fmt.Sprint(n - 1000), err
 	}
+}
+
+// callEncrypted calls with a passphrase.
+func callEncrypted(m *matrix, id, passphrase string) (*visit, string, error) {
+	config := gosrt.DefaultConfig()
+	config.StreamId, config.Passphrase = id, passphrase
+	caller, err := gosrt.Dial("srt", m.at.udp().String(), config)
+	if err == nil {
+		return &visit{leave: func() { caller.Close() }}, "", nil
+	}
+	code := regexp.MustCompile(`\((\w+)\)`).FindStringSubmatch(err.Error()) // to base 32
+	if code == nil {
+		return nil, "", err
+	}
+	n, err := strconv.ParseInt(code[1], 32, 64)
+	return nil, fmt.Sprint(n), err
 }
 
 // srtToEnd sends stuffing, or lets itself be sent to, until the server ends it.

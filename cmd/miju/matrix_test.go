@@ -179,6 +179,8 @@ func (m *matrix) try(t *testing.T, book *authBook, x *cell, n int) error {
 	case "":
 	case "password":
 		want = book.refusal(t, "RTMP, wrong password", "A")
+	case passRow:
+		want = book.refusal(t, "SRT, wrong passphrase", "A")
 	default:
 		want = book.refusal(t, x.door.row, x.want)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"net/http"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/miju-live/miju/auth"
+	"github.com/miju-live/miju/chatstore"
 )
 
 // anyPlace puts a token where the door has a place for it.
@@ -81,7 +83,7 @@ func TestMatrixTaken(t *testing.T) {
 			return nil
 		}
 		first, second := *c, *c
-		key, err := m.streamKey(d, &first, good)
+		key, err := m.streamKey(d, &first, good, false)
 		if err != nil {
 			return err
 		}
@@ -154,32 +156,69 @@ func TestMatrixExpiresInUse(t *testing.T) {
 	})
 }
 
-// TestMatrixRevokedInUse: who publishes by a stream key that is revoked is cut off.
+// TestMatrixRevokedInUse: who publishes, plays, chats or operates by a token or a
+// stream key that is revoked is cut off.
 func TestMatrixRevokedInUse(t *testing.T) {
 	t.Parallel()
 	book := readAuthBook(t)
 	m := newMatrix(t)
-	m.atDoors(t, func(ctx context.Context, d *door, c *call) error {
-		if book.may(t, keyRow, d.column) != "yes" {
-			return nil
-		}
-		x, secret := newKey(c.app+"/"+c.name, "", time.Time{})
-		keys := m.kept.StreamKeys()
-		if err := keys.Put(ctx, x); err != nil {
-			return err
-		}
-		anyPlace(d, c, secret)
-		v, told, err := d.knock(ctx, m, *c)
-		if v == nil {
-			return fmt.Errorf("%s, %v", told, err)
-		}
-		defer v.leave()
-		if _, err := keys.Remove(ctx, x.ID); err != nil {
-			return err
-		}
-		told, err = v.end()
-		return book.ended(t, d, "revoked", told, err, time.Time{})
-	})
+	keys := m.kept.StreamKeys()
+	for name, make := range map[string]func(d *door, c *call) (secret string, revoke func() error, err error){
+		"token": func(d *door, c *call) (string, func() error, error) {
+			claims := claimed(d, c, good)
+			claims.ID = rand.Text()
+			token, err := auth.Mint(m.secret, claims)
+			return token, func() error { return revokeToken(t.Context(), keys, claims.ID) }, err
+		},
+		"token without an ID": func(d *door, c *call) (string, func() error, error) {
+			token, err := auth.Mint(m.secret, claimed(d, c, good))
+			return token, func() error { return revokeToken(t.Context(), keys, token) }, err
+		},
+		"stream key": func(d *door, c *call) (string, func() error, error) {
+			if book.may(t, keyRow, d.column) != "yes" {
+				return "", nil, nil
+			}
+			x, secret, err := newKey(m.config, chatstore.StreamKey{Stream: c.app + "/" + c.name, Actions: auth.ActionsOf(d.action).String()}, false)
+			if err == nil {
+				err = keys.Put(t.Context(), x)
+			}
+			return secret, func() error { _, err := keys.Remove(t.Context(), x.ID); return err }, err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m.atDoors(t, func(ctx context.Context, d *door, c *call) error {
+				if c.app = "live"; d.action == auth.Publish {
+					c.name += strings.ReplaceAll(name, " ", "")
+				}
+				secret, revoke, err := make(d, c)
+				if secret == "" || err != nil {
+					return err
+				}
+				leaks.keep(secret[strings.LastIndexByte(secret, '.')+1:])
+				anyPlace(d, c, secret)
+				v, told, err := d.knock(ctx, m, *c)
+				if v == nil {
+					return fmt.Errorf("%s, %v", told, err)
+				}
+				if err := revoke(); err != nil {
+					return err
+				}
+				if d.asksAgain() {
+					v.leave()
+					for err == nil && v != nil {
+						if v, told, err = d.knock(ctx, m, *c); v != nil {
+							v.leave()
+						}
+					}
+				} else {
+					told, err = v.end()
+					v.leave()
+				}
+				return book.ended(t, d, "revoked", told, err, time.Time{})
+			})
+		})
+	}
 }
 
 // ended holds the end of a visit against the table.

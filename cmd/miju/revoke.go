@@ -94,20 +94,25 @@ func (s *server) watchRevoked(ctx context.Context) {
 	}
 }
 
+// revokeToken takes a token back, which is given whole or by its ID.
+func revokeToken(ctx context.Context, keys *chatstore.StreamKeys, token string) error {
+	credential, until, err := auth.Revocable(token)
+	if err != nil {
+		return err
+	}
+	if !until.IsZero() && time.Now().After(until) {
+		return errors.New("the token has expired already")
+	}
+	return keys.Revoke(ctx, credential, until)
+}
+
 // tokenRevoke takes tokens back, also while the server runs.
 func tokenRevoke(env []string) *cobra.Command {
 	cmd := managesKeys(env, cobra.ExactArgs(1), func(cmd *cobra.Command, keys *chatstore.StreamKeys, args []string) error {
-		credential, until, err := auth.Revocable(strings.TrimSpace(args[0]))
-		if err != nil {
+		if err := revokeToken(cmd.Context(), keys, strings.TrimSpace(args[0])); err != nil {
 			return err
 		}
-		if !until.IsZero() && time.Now().After(until) {
-			return errors.New("the token has expired already")
-		}
-		if err := keys.Revoke(cmd.Context(), credential, until); err != nil {
-			return err
-		}
-		_, err = fmt.Fprintln(cmd.OutOrStdout(), "revoked")
+		_, err := fmt.Fprintln(cmd.OutOrStdout(), "revoked")
 		return err
 	})
 	cmd.Use, cmd.Short = "revoke ID|TOKEN", "Revoke a token by its ID (jti), or one that is given whole; who publishes, plays or chats by it is cut off within a second or two"

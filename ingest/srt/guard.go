@@ -106,7 +106,7 @@ func (c *conn) unlock(ctx context.Context, r *auth.Request) error {
 			return nil
 		}
 	}
-	if common == "" && len(own) == 0 {
+	if common == "" && own == nil {
 		return errEncrypted
 	}
 	return errBadPassphrase

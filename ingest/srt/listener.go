@@ -51,7 +51,7 @@ func (c Config) Check() error {
 }
 
 // PassphraseFunc finds what the caller of r may encrypt with to prove that it may
-// do what it asks. Its error refuses the caller as one of an auth.Authorizer would.
+// do what it asks; nil if nobody can here. Its error refuses the caller as one of an auth.Authorizer would.
 type PassphraseFunc func(ctx context.Context, r auth.Request) ([]auth.Passphrase, error)
 
 // Listener brings SRT callers. All its connections share one UDP socket, so

@@ -105,6 +105,8 @@ func TestPassphrasesThatPermit(t *testing.T) {
 			return []auth.Passphrase{{Secret: "the first of hers", Key: auth.StreamKey{ID: "1"}}, {Secret: "the second of hers", Key: auth.StreamKey{ID: "2"}}}, nil
 		case "live/bob":
 			return nil, nil
+		case "live/dave":
+			return []auth.Passphrase{}, nil
 		}
 		return nil, undecided
 	}
@@ -119,6 +121,7 @@ func TestPassphrasesThatPermit(t *testing.T) {
 		{"", "live/alice", "", nil, ""},
 		{"", "live/bob", "the first of hers", errEncrypted, ""},
 		{"", "live/bob", "", nil, ""},
+		{"", "live/dave", "the first of hers", errBadPassphrase, ""},
 		{"", "live/carol", passphrase, undecided, ""},
 		{"", "live/carol", "", nil, ""},
 		{passphrase, "live/alice", passphrase, nil, ""},
