@@ -125,7 +125,7 @@ func (d *Doors) Run(ctx context.Context) {
 // Authorize implements Authorizer.
 func (d *Doors) Authorize(ctx context.Context, r Request) (Grant, error) {
 	g, err := d.decide(ctx, &r)
-	g.Private = err == nil && (r.Action == Play || r.Action == Chat) && !g.Edge && !d.open(&r)
+	g.Private = err == nil && (r.Action == Play || r.Action == Chat) && !g.Edge && (!d.open(&r) || d.config.ByHook(r.Action))
 	outcome := granted
 	switch {
 	case errors.Is(err, ErrDenied):

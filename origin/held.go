@@ -3,6 +3,8 @@ package origin
 import (
 	"context"
 	"sync"
+
+	"github.com/miju-live/miju/auth"
 )
 
 // held finds viewers of answers without an end by the credential that permits them.
@@ -33,6 +35,33 @@ func (h *held) add(credential string, end context.CancelCauseFunc) (release func
 		if delete(h.all[credential], id); len(h.all[credential]) == 0 {
 			delete(h.all, credential)
 		}
+	}
+}
+
+// granted is what a viewer of an answer without an end may have. It stands in its
+// request's context, for whoever takes it over from the request's handler.
+type granted struct {
+	auth.Grant
+	detached bool
+}
+
+type grantedKey struct{}
+
+// while returns a context that ends with what g permits, to be released.
+func (s *Server) while(ctx context.Context, g auth.Grant) (_ context.Context, release func()) {
+	ctx, end := context.WithCancelCause(ctx)
+	forget := func() {}
+	if g.Credential != "" {
+		forget = s.held.add(g.Credential, end)
+	}
+	stop := func() {}
+	if !g.Expires.IsZero() {
+		ctx, stop = context.WithDeadlineCause(ctx, g.Expires, auth.ErrExpired)
+	}
+	return ctx, func() {
+		forget()
+		stop()
+		end(nil)
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/miju-live/miju/auth"
 	"github.com/miju-live/miju/backlog"
 	"github.com/miju-live/miju/peer"
 )
@@ -78,15 +77,15 @@ func boundConn(ctx context.Context) {
 // ends with the server. Where it can, it does not wait, so that net/http lets go of
 // its goroutine and its buffers.
 func (s *Server) detach(r *http.Request, serve func(context.Context)) {
-	if life, ok := r.Context().Value(lifeKey{}).(context.Context); ok {
-		end, ends := r.Context().Deadline() // of the grant
+	life, ok := r.Context().Value(lifeKey{}).(context.Context)
+	x, known := r.Context().Value(grantedKey{}).(*granted)
+	if ok && known {
+		x.detached = true
 		s.viewers.Go(func() {
-			if ends {
-				limited, cancel := context.WithDeadlineCause(life, end, auth.ErrExpired)
-				defer cancel()
-				life = limited
-			}
-			serve(life)
+			ctx, release := s.while(life, x.Grant)
+			defer x.End()
+			defer release()
+			serve(ctx)
 		})
 		return
 	}

@@ -189,19 +189,13 @@ func (s *Server) serveWhile(w http.ResponseWriter, r *http.Request, key streamke
 	if !ok {
 		return
 	}
-	defer g.End()
-	if g.Credential != "" {
-		ctx, end := context.WithCancelCause(r.Context())
-		defer end(nil)
-		defer s.held.add(g.Credential, end)()
-		r = r.WithContext(ctx)
+	x := &granted{Grant: g}
+	ctx, release := s.while(context.WithValue(r.Context(), grantedKey{}, x), g)
+	defer release()
+	serve(w, r.WithContext(ctx), key)
+	if !x.detached {
+		g.End()
 	}
-	if !g.Expires.IsZero() {
-		ctx, cancel := context.WithDeadlineCause(r.Context(), g.Expires, auth.ErrExpired)
-		defer cancel()
-		r = r.WithContext(ctx)
-	}
-	serve(w, r, key)
 }
 
 // mayPlay reports whether the viewer may play key; it answers the request if

@@ -72,9 +72,6 @@ func kinds() []kind {
 			return m.streamKey(d, c, s, false)
 		}},
 		{"passphrase", passRow, map[state]string{expired: passRow, forged: passRow, anotherStream: passRow, anotherAction: passRow}, func(m *matrix, d *door, c *call, s state) (_ string, err error) {
-			if d.action == auth.Play { // not all of x's
-				c.name = "passphrase"
-			}
 			c.passphrase, err = m.streamKey(d, c, s, true)
 			return "", err
 		}},
