@@ -173,12 +173,12 @@ func keyCreate(env []string) *cobra.Command {
 		_, err = fmt.Fprintln(cmd.OutOrStdout(), secret)
 		return err
 	})
-	cmd.Use, cmd.Short, cmd.Example = "create STREAM", "Make a key and print it", "  miju key create live/alice --owner \"Alice's truck\" --expires 720h\n  miju key create live/alice --srt-passphrase"
+	cmd.Use, cmd.Short, cmd.Example = "create STREAM", "Make a key and print it", "  miju key create live/alice --owner \"Alice's truck\" --expires 720h\n  miju key create live/alice --passphrase"
 	cmd.Flags().StringVar(&q.owner, "owner", "", "whose it is, for people")
 	cmd.Flags().StringVar(&q.expires, "expires", "never", "how long it is good, like 720h, or never")
 	cmd.Flags().BoolVar(&q.publish, "publish", false, "to publish, which it is without --play too")
 	cmd.Flags().BoolVar(&q.play, "play", false, "to play, and to publish only with --publish")
-	cmd.Flags().BoolVar(&q.passphrase, "srt-passphrase", false, "have it work as the passphrase of SRT callers too; it is kept encrypted then, not only as a hash")
+	cmd.Flags().BoolVar(&q.passphrase, "passphrase", false, "have it work as the passphrase of SRT callers too; it is kept encrypted then, not only as a hash")
 	return cmd
 }
 

@@ -17,7 +17,8 @@ import (
 	"sync"
 	"time"
 
-	gosrt "github.com/datarhei/gosrt"
+	"github.com/datarhei/gosrt/crypto"
+	srtpacket "github.com/datarhei/gosrt/packet"
 	"github.com/lxzan/gws"
 
 	"github.com/miju-live/miju/auth"
@@ -283,10 +284,11 @@ func srtKnock(mode string) knock {
 		if len(id) > 512 {
 			return nil, "", fmt.Errorf("a stream ID of %d characters", len(id))
 		}
-		if c.passphrase != "" {
-			return callEncrypted(m, id, c.passphrase)
+		encrypt, err := encrypted(c.passphrase)
+		if err != nil {
+			return nil, "", err
 		}
-		caller, err := srttest.Call(m.at.udp(), id, 0)
+		caller, err := srttest.CallWith(m.at.udp(), id, 0, encrypt)
 		if err == nil {
 			return &visit{caller.Leave, func() (string, error) { return "", srtToEnd(ctx, caller, mode) }}, "", nil
 		}
@@ -295,24 +297,24 @@ func srtKnock(mode string) knock {
 			return nil, "", err
 		}
 		n, err := strconv.Atoi(code[1])
-		return nil, fmt.Sprint(n - 1000), err
+		if n >= 2000 { // of access control; below are SRT's own, as they are on the wire
+			n -= 1000
+		}
+		return nil, fmt.Sprint(n), err
 	}
 }
 
-// callEncrypted calls with a passphrase.
-func callEncrypted(m *matrix, id, passphrase string) (*visit, string, error) {
-	config := gosrt.DefaultConfig()
-	config.StreamId, config.Passphrase = id, passphrase
-	caller, err := gosrt.Dial("srt", m.at.udp().String(), config)
+// encrypted makes a caller's handshake that of one that encrypts.
+func encrypted(passphrase string) (func(*srtpacket.CIFHandshake), error) {
+	if passphrase == "" {
+		return func(*srtpacket.CIFHandshake) {}, nil
+	}
+	km := &srtpacket.CIFKeyMaterialExtension{}
+	c, err := crypto.New(16)
 	if err == nil {
-		return &visit{leave: func() { caller.Close() }}, "", nil
+		err = c.MarshalKM(km, passphrase, srtpacket.EvenKeyEncrypted)
 	}
-	code := regexp.MustCompile(`\((\w+)\)`).FindStringSubmatch(err.Error()) // to base 32
-	if code == nil {
-		return nil, "", err
-	}
-	n, err := strconv.ParseInt(code[1], 32, 64)
-	return nil, fmt.Sprint(n), err
+	return func(h *srtpacket.CIFHandshake) { h.HasKM, h.SRTKM, h.EncryptionField = true, km, 0 }, err
 }
 
 // srtToEnd sends stuffing, or lets itself be sent to, until the server ends it.
