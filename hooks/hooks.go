@@ -28,7 +28,6 @@ type Hooks struct {
 	log     *slog.Logger
 	now     func() time.Time
 
-	asking  *client
 	asks    map[string]*ask
 	players sessions
 	queue   *queue
@@ -63,10 +62,10 @@ func New(ctx context.Context, c Config, o Options) (*Hooks, error) {
 	}
 	h := &Hooks{
 		config: c, urls: urls, options: o, log: o.Log, now: time.Now,
-		asking: newClient(questionsAtOnce, o.Secret), asks: map[string]*ask{}, lives: map[streamkey.Key]*life{},
+		asks: map[string]*ask{}, lives: map[streamkey.Key]*life{},
 	}
 	for _, name := range []string{askPublish, askPlay, askJoin, askMessage} {
-		h.asks[name] = &ask{slots: make(chan struct{}, questionsAtOnce)}
+		h.asks[name] = &ask{slots: make(chan struct{}, questionsAtOnce), client: newClient(questionsAtOnce, o.Secret)}
 	}
 	h.players.all = map[sessionID]*session{}
 	h.queue, err = openQueue(ctx, o.Dir, queueOptions{
@@ -93,11 +92,15 @@ func (h *Hooks) Run(ctx context.Context) {
 		}
 	})
 	h.queue.run(ctx, sweeping.Wait)
-	h.asking.close()
 }
 
-// Close closes the queue. Run must have ended, or never begun.
-func (h *Hooks) Close() error { return h.queue.close() }
+// Close closes the queue and connections. Run must have ended, or never begun.
+func (h *Hooks) Close() error {
+	for _, kind := range h.asks {
+		kind.client.close()
+	}
+	return h.queue.close()
+}
 
 // Authorize implements auth.Authorizer: the doors first, then the application.
 func (h *Hooks) Authorize(ctx context.Context, r auth.Request) (auth.Grant, error) {

@@ -86,7 +86,7 @@ func (l *lockedBuffer) String() string {
 }
 
 // doors grant everything, but the token "bad".
-type doors struct{ asked func(auth.Request) }
+type doors struct{}
 
 func (d doors) Authorize(_ context.Context, r auth.Request) (auth.Grant, error) {
 	if r.Token == "bad" {
@@ -206,7 +206,7 @@ func TestFailures(t *testing.T) {
 	for name, say := range map[string]func(http.ResponseWriter, *http.Request, map[string]any){
 		"status": func(w http.ResponseWriter, _ *http.Request, _ map[string]any) { w.WriteHeader(502) },
 		"redirect": func(w http.ResponseWriter, r *http.Request, _ map[string]any) {
-			http.Redirect(w, r, elsewhere.URL, 307)
+			http.Redirect(w, r, elsewhere.URL, http.StatusTemporaryRedirect)
 		},
 		"no JSON": func(w http.ResponseWriter, _ *http.Request, _ map[string]any) { io.WriteString(w, `{"allow"`) },
 		"too long": func(w http.ResponseWriter, _ *http.Request, _ map[string]any) {

@@ -78,6 +78,9 @@ func (h *Hooks) question(name string, r *auth.Request, g auth.Grant, alone bool)
 // ask is one kind of question.
 type ask struct {
 	slots chan struct{}
+	// client has connections of its own: what is said in chats takes none from
+	// publishers.
+	client *client
 
 	permitted, denied, failed atomic.Uint64
 	nanoseconds               atomic.Int64
@@ -128,7 +131,7 @@ func (h *Hooks) exchange(ctx context.Context, kind *ask, name string, q *questio
 	}
 	if h.config.Style == StyleSRS {
 		c := callbackOf(q)
-		status, answer, err := h.asking.post(ctx, at, c.Action, c.body())
+		status, answer, err := kind.client.post(ctx, at, c.Action, c.body())
 		if err == nil {
 			err = parseSRS(status, answer)
 		}
@@ -138,7 +141,7 @@ func (h *Hooks) exchange(ctx context.Context, kind *ask, name string, q *questio
 	if err != nil {
 		return Answer{}, fmt.Errorf("%w: %w", errFailed, err)
 	}
-	status, answer, err := h.asking.post(ctx, at, name, body)
+	status, answer, err := kind.client.post(ctx, at, name, body)
 	if err != nil {
 		return Answer{}, err
 	}

@@ -101,7 +101,6 @@ func TestSRSAfterACrash(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.queue.writeAll(t.Context())
-	h.asking.close()
 	if err := h.Close(); err != nil {
 		t.Fatal(err)
 	}
