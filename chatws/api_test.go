@@ -36,7 +36,7 @@ func TestAPI(t *testing.T) {
 		{"POST", "/rooms/live/x/announcements", `{"text":" "}`, 400, "bad_text", ""},
 		{"POST", "/rooms/live/x/announcements", `{"text":"a","to":"b"}`, 400, "bad_request", ""},
 		{"POST", "/rooms/live/x/announcements", `hello`, 400, "bad_request", ""},
-		{"POST", "/rooms/live/x/announcements", `{"text":"` + strings.Repeat("a", maxRequest) + `"}`, 400, "bad_request", ""},
+		{"POST", "/rooms/live/x/announcements", `{"text":"` + strings.Repeat("a", maxRequest) + `"}`, 413, "too_large", ""},
 		{"POST", "/rooms/live/none/announcements", `{"text":"a"}`, 404, "no_room", ""},
 		{"POST", "/announcements", `{"text":"everybody"}`, 200, `"rooms": 2`, `"text":"everybody"`},
 		{"POST", "/announcements", `{"text":""}`, 400, "bad_text", ""},
