@@ -158,7 +158,7 @@ func TestRequestsThatAreTooLarge(t *testing.T) {
 	t.Parallel()
 	s := hostileSite(t)
 	const mebi = 1 << 20
-	body := strings.Repeat("x", 4*mebi)
+	body := strings.Repeat("x", mebi+mebi/2)
 	post := func(method, path string) string {
 		return fmt.Sprintf("%s %s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%q", method, path, len(body)+2, body)
 	}
@@ -172,7 +172,7 @@ func TestRequestsThatAreTooLarge(t *testing.T) {
 		{"a path of HLS", s.http, rawGet("/live/" + strings.Repeat("x", mebi) + ".m3u8"), []int{431}},
 		{"a query", s.http, rawGet("/live/demo.m3u8?token=" + strings.Repeat("x", mebi)), []int{431}},
 		{"a header", s.http, rawGet("/live/demo.m3u8", "Authorization: Bearer "+strings.Repeat("x", mebi)), []int{431}},
-		{"many headers", s.http, rawGet("/live/demo.m3u8", strings.Repeat("X-A: b\r\n", 100_000)+"X-B: c"), []int{431}},
+		{"many headers", s.http, rawGet("/live/demo.m3u8", strings.Repeat("X-A: b\r\n", 10_000)+"X-B: c"), []int{431}},
 		{"a header of an operator", s.admin, rawGet("/api/v1/streams", "Authorization: Bearer "+strings.Repeat("x", mebi)), []int{431}},
 		{"a token that fits", s.http, rawGet("/live/demo.m3u8?token=" + strings.Repeat("x", 8000)), []int{200}},
 		{"a body for the page", s.http, post("POST", "/live/demo"), []int{405, 413}},
