@@ -13,8 +13,9 @@ import (
 )
 
 const (
-	// frontIdle is how long a connection may stay without a request, and
-	// frontHead how long a request's head may take once it has begun.
+	// frontIdle is how long a connection may stay without a further request, and
+	// frontHead how long it may take to begin its first, and each head from its
+	// first byte to its last.
 	frontIdle = 2 * time.Minute
 	frontHead = 10 * time.Second
 )
@@ -160,6 +161,7 @@ type frontConn struct {
 	remote  string // who the connection comes from; a request may come from who is behind that
 	answer  frontAnswer
 	until   time.Time
+	asked   bool // a request has come
 	// answering says that there is a request, which is not to be disturbed.
 	answering atomic.Bool
 
@@ -194,6 +196,7 @@ func (c *frontConn) serve() (kept bool) {
 		case frontOther:
 			return true
 		}
+		c.asked = true
 		c.answering.Store(true)
 		c.front.handler.ServeHTTP(&c.answer, c.request)
 		c.unwatch()

@@ -73,6 +73,9 @@ func (c *frontConn) await(n int) error {
 		c.until = time.Time{}
 		return c.SetReadDeadline(now.Add(frontHead))
 	}
+	if !c.asked {
+		return c.SetReadDeadline(now.Add(frontHead))
+	}
 	if until := now.Add(frontIdle); until.Sub(c.until) > deadlineRenewal {
 		c.until = until
 		return c.SetReadDeadline(until)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,7 +28,8 @@ func runMiju(t testing.TB, args ...string) *program {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], args...)
 	cmd.Dir = t.TempDir() // where its data is, unless args say otherwise
-	cmd.Env = append(os.Environ(), mainEnv+"=1")
+	// MIJU_SOAK is no setting of its.
+	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(e string) bool { return strings.HasPrefix(e, envPrefix) }), mainEnv+"=1")
 	return spawnCommand(t, cmd)
 }
 

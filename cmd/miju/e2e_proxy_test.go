@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -344,4 +345,35 @@ func must(r *http.Request, err error) *http.Request {
 		return nil
 	}
 	return r
+}
+
+// TestVarnishSpeaksPROXY has a real proxy send headers of both versions.
+func TestVarnishSpeaksPROXY(t *testing.T) {
+	t.Parallel()
+	for _, version := range []string{"1", "2"} {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			asked := &askedOf{}
+			s := startWith(t, asked, func(c *config) { c.Peers.Trusted = "127.0.0.1" })
+			host, port, err := net.SplitHostPort(s.http.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			addr, dir := freeAddr(t), t.TempDir()
+			writeFile(t, filepath.Join(dir, "proxy.vcl"), fmt.Sprintf(`vcl 4.1;
+backend origin { .host = %q; .port = %q; .proxy_header = %s; }
+sub vcl_recv { unset req.http.X-Forwarded-For; return (pass); }
+`, host, port, version))
+			e := runEdge(t, addr, "varnishd", "-F", "-j", "none", "-n", filepath.Join(dir, "work"), "-a", addr, "-f", filepath.Join(dir, "proxy.vcl"), "-s", "malloc,16m")
+			c := from(t, "127.0.0.9", e.addr)
+			io.WriteString(c, "GET /live/x.m3u8 HTTP/1.1\r\nHost: a\r\n\r\n")
+			c.SetReadDeadline(time.Now().Add(patience))
+			if resp, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil || resp.StatusCode != http.StatusNotFound {
+				t.Errorf("%v, %v", resp, err)
+			}
+			if got := asked.from("hls play"); got != c.LocalAddr().String() || s.peers.Stats().Proxied == 0 {
+				t.Errorf("from %s, not %s", got, c.LocalAddr())
+			}
+		})
+	}
 }

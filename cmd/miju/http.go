@@ -42,7 +42,7 @@ func (s *server) listenHTTP() (err error) {
 // httpServer returns a server for serveHTTP.
 func (s *server) httpServer(ctx context.Context, h http.Handler) *http.Server {
 	hs := &http.Server{
-		Handler:           h,
+		Handler:           boundBodies(h),
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ConnContext:       origin.ConnContext,
 		ReadHeaderTimeout: 10 * time.Second,

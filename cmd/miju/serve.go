@@ -141,6 +141,9 @@ func listen(ctx context.Context, c config, authorizer auth.Authorizer, log *slog
 		if s.srt, err = s.listenSRT(); err != nil {
 			return nil, listenError("SRT", "srt", c.SRT.Listen, err)
 		}
+		if s.doors != nil {
+			s.srt.CountWrong(s.doors.Attempts())
+		}
 		s.hub.CountEgress(func() uint64 { return s.srt.Stats().PlayedBytes })
 	}
 	if err = s.listenHTTP(); err != nil {

@@ -57,7 +57,7 @@ var defaultBounds = bounds{decision: 2500 * time.Millisecond, silence: 5 * time.
 
 var (
 	errNoPassphrase  = fmt.Errorf("%w: the caller does not encrypt, and must", auth.ErrDenied)
-	errBadPassphrase = fmt.Errorf("%w: the caller encrypts with another passphrase", auth.ErrDenied)
+	errBadPassphrase = fmt.Errorf("%w: the caller encrypts with another passphrase", auth.ErrWrong)
 	errEncrypted     = fmt.Errorf("%w: the caller encrypts, and there is no passphrase for this", ingest.ErrBadRequest)
 	errVersion       = fmt.Errorf("%w: a handshake of SRT before 1.3", ingest.ErrBadRequest)
 	errNoData        = fmt.Errorf("%w: no data after the handshake", os.ErrDeadlineExceeded)
@@ -93,7 +93,13 @@ func (c *conn) unlock(ctx context.Context, r *auth.Request) error {
 		return errNoPassphrase
 	case !c.request.IsEncrypted():
 		return nil
-	case common != "" && c.request.SetPassphrase(common) == nil:
+	}
+	attempts := c.listener.attempts
+	if err := attempts.May(r.Action, r.RemoteAddr); err != nil {
+		return err
+	}
+	if common != "" && c.request.SetPassphrase(common) == nil {
+		attempts.Right(r.Action, r.RemoteAddr)
 		return nil
 	}
 	own, err := c.listener.own(ctx, *r)
@@ -109,6 +115,7 @@ func (c *conn) unlock(ctx context.Context, r *auth.Request) error {
 	if common == "" && own == nil {
 		return errEncrypted
 	}
+	attempts.Wrong(r.Action, r.RemoteAddr)
 	return errBadPassphrase
 }
 

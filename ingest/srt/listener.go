@@ -65,6 +65,7 @@ type Listener struct {
 	// defaultKey is for encoders without a stream ID; zero is none.
 	defaultKey streamkey.Key
 	bounds     bounds
+	attempts   *auth.Attempts // nil: wrong passphrases are not counted
 	// mtu is that of the handshake read last. It belongs to Accept.
 	mtu uint32
 
@@ -114,6 +115,10 @@ func ListenWith(c Config, own PassphraseFunc) (*Listener, error) {
 	}
 	return l, nil
 }
+
+// CountWrong has callers pause whose passphrases are wrong too often. It is to be
+// called before the first Accept.
+func (l *Listener) CountWrong(a *auth.Attempts) { l.attempts = a }
 
 // Stats are the figures of a Listener.
 type Stats struct {

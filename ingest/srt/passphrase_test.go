@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net"
 	"os"
 	"strconv"
 	"strings"
@@ -178,5 +179,33 @@ func TestConfigCheck(t *testing.T) {
 				t.Errorf("%v, want %q", err, c.want)
 			}
 		})
+	}
+}
+
+// TestPassphrasesCannotBeGuessed: an address that was wrong too often must come
+// back, also with the right one. (This machine's own must not.)
+func TestPassphrasesCannotBeGuessed(t *testing.T) {
+	l := listenWith(t, func(c *Config) { c.Passphrase = passphrase })
+	l.CountWrong(auth.NewAttempts(2, nil))
+	for i, theirs := range []string{"wrong horse 1", "wrong horse 2", "wrong horse 3", passphrase} {
+		answer := dial(t, l, "live/alice", theirs)
+		accepted, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := accepted.(*conn)
+		c.remote = &net.UDPAddr{IP: net.IPv4(203, 0, 113, 7), Port: 5000 + i}
+		_, err = c.Handshake(t.Context())
+		want, code := error(errBadPassphrase), int64(1010)
+		if theirs == passphrase {
+			want, code = auth.ErrPaused, 2402
+		}
+		if !errors.Is(err, want) {
+			t.Errorf("%d: %v", i, err)
+		}
+		c.Reject(err)
+		if _, err := answer(); err == nil || !strings.Contains(err.Error(), "("+strconv.FormatInt(code, 32)+")") {
+			t.Errorf("%d: the caller sees %v", i, err)
+		}
 	}
 }
