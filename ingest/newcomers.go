@@ -41,7 +41,7 @@ func (n *newcomers) remove(host string) {
 func (s *Server) arrived(x *session) {
 	if x.newcomer {
 		x.newcomer = false
-		s.newcomers.remove(x.host)
+		s.newcomers.remove(x.customer)
 	}
 }
 

@@ -19,15 +19,16 @@ func TestOneAddressHoldsNotAllPlaces(t *testing.T) {
 		defer b.stop()
 		b.server.config.MaxNewcomers = 3
 		n := 0
-		connect := func(host byte) *scripted {
+		from := func(ip net.IP) *scripted {
 			n++
 			c := newScripted(fmt.Sprintf("live/x%d", n))
-			c.remote = &net.TCPAddr{IP: net.IPv4(192, 0, 2, host), Port: n}
+			c.remote = &net.TCPAddr{IP: ip, Port: n}
 			c.tracks, c.complete = []*media.Track{video}, true
 			b.conns <- c
 			synctest.Wait()
 			return c
 		}
+		connect := func(host byte) *scripted { return from(net.IPv4(192, 0, 2, host)) }
 		refused := func(c *scripted) bool {
 			select {
 			case <-c.closed:
@@ -57,6 +58,11 @@ func TestOneAddressHoldsNotAllPlaces(t *testing.T) {
 		}
 		if c := connect(1); !refused(c) {
 			t.Error("there are three again")
+		}
+		for i := range 4 { // of one house
+			if c := from(net.ParseIP(fmt.Sprintf("2001:db8::1:%x", i))); refused(c) != (i == 3) {
+				t.Errorf("%d of one /64", i)
+			}
 		}
 	})
 }

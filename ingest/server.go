@@ -137,7 +137,7 @@ func (s *Server) serve(ctx context.Context, conn Conn) {
 	defer stop()
 	x := newSession(conn, end)
 	defer s.arrived(x)
-	err := s.run(ctx, end, conn, x, s.open.Add(1), s.newcomers.add(x.host))
+	err := s.run(ctx, end, conn, x, s.open.Add(1), s.newcomers.add(x.customer))
 	if err == nil || errors.Is(err, io.EOF) && x.Admitted {
 		err = io.EOF
 	} else {

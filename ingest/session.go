@@ -12,6 +12,7 @@ import (
 
 	"github.com/miju-live/miju/auth"
 	"github.com/miju-live/miju/media"
+	"github.com/miju-live/miju/peer"
 	"github.com/miju-live/miju/stream"
 	"github.com/miju-live/miju/streamkey"
 )
@@ -33,14 +34,16 @@ const (
 type session struct {
 	Ended // what will be told of it
 
-	conn    Conn
-	id      string // names it to others
-	host    string // of the peer
-	end     context.CancelCauseFunc
-	action  auth.Action
-	subject string
-	since   time.Time
-	heard   atomic.Int64 // when the newest frame came, in Unix nanoseconds
+	conn Conn
+	id   string // names it to others
+	host string // of the peer
+	// customer is whom newcomers are counted for: an address, or an IPv6 /64.
+	customer string
+	end      context.CancelCauseFunc
+	action   auth.Action
+	subject  string
+	since    time.Time
+	heard    atomic.Int64 // when the newest frame came, in Unix nanoseconds
 	// newcomer says that it counts as one; it belongs to the session's goroutine.
 	newcomer bool
 	// left is closed once a publisher has let go of its stream.
@@ -62,6 +65,9 @@ func newSession(conn Conn, end context.CancelCauseFunc) *session {
 	x := &session{conn: conn, id: rand.Text(), newcomer: true, end: end, action: auth.Publish, since: time.Now(), left: make(chan struct{})}
 	x.Protocol, x.RemoteAddr = conn.Protocol(), conn.RemoteAddr().String()
 	x.host = host(x.RemoteAddr)
+	if x.customer = x.host; peer.Address(x.host).IsValid() {
+		x.customer = peer.Customer(peer.Address(x.host)).String()
+	}
 	x.heard.Store(x.since.UnixNano())
 	return x
 }

@@ -94,19 +94,15 @@ func (d *Door) Handler(next http.Handler) http.Handler {
 // let counts the connection of a in, and returns what it is to be served as: nil
 // if a has enough already. said is what a PROXY header says of it, if one does.
 func (d *Door) let(c *net.TCPConn, said netip.AddrPort, unread []byte) net.Conn {
-	remote, _ := c.RemoteAddr().(*net.TCPAddr)
-	if remote == nil { // it is gone already
-		return c
-	}
-	a := plain(remote.AddrPort().Addr())
+	a := remoteOf(c)
 	if said.IsValid() {
 		a = said.Addr()
 	}
-	counted := d.most > 0 && !a.IsLoopback() && !d.trusted.Contain(a)
+	counted := d.most > 0 && a.IsValid() && !a.IsLoopback() && !d.trusted.Contain(a)
 	if !counted && !said.IsValid() && unread == nil {
 		return c
 	}
-	conn := &Conn{TCPConn: c, unread: unread, remote: remote}
+	conn := &Conn{TCPConn: c, unread: unread, remote: c.RemoteAddr()}
 	if said.IsValid() {
 		conn.remote = net.TCPAddrFromAddrPort(said)
 	}
@@ -119,6 +115,14 @@ func (d *Door) let(c *net.TCPConn, said netip.AddrPort, unread []byte) net.Conn 
 		}
 	}
 	return conn
+}
+
+// remoteOf returns the address at the other end of a socket.
+func remoteOf(c *net.TCPConn) netip.Addr {
+	if t, ok := c.RemoteAddr().(*net.TCPAddr); ok {
+		return plain(t.AddrPort().Addr())
+	}
+	return netip.Addr{}
 }
 
 func (d *Door) enter(customer netip.Prefix) bool {
@@ -152,7 +156,7 @@ func (d *Door) warn(what string, attrs ...any) {
 // of what Unread returns.
 type Conn struct {
 	*net.TCPConn
-	remote   *net.TCPAddr
+	remote   net.Addr
 	unread   []byte
 	door     *Door // nil if it is not counted
 	customer netip.Prefix

@@ -102,7 +102,7 @@ func (l *listener) accept() {
 			l.hand(arrival{err: err})
 			continue
 		}
-		if tcp, ok := c.(*net.TCPConn); ok && l.door.trusted.Contain(Address(tcp.RemoteAddr().String())) {
+		if tcp, ok := c.(*net.TCPConn); ok && l.door.trusted.Contain(remoteOf(tcp)) {
 			if l.wait(c) {
 				l.running.Go(func() { l.introduce(tcp) })
 			}

@@ -158,6 +158,10 @@ func TestBehindBalancers(t *testing.T) {
 	if n := s.metric(t, "miju_connections_proxied_total"); n < 8 {
 		t.Errorf("%v were proxied", n)
 	}
+	s.stop()
+	if st := s.peers.Stats(); st.Addresses != 0 {
+		t.Errorf("connections are counted that are closed: %+v", st)
+	}
 }
 
 // TestEdgeKeepsItsConnections: each request of one connection is of another viewer.

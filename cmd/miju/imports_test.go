@@ -37,7 +37,7 @@ var mayImport = map[string][]string{
 	"remux/fmp4":          {"media"},
 	"remux/hls":           {"media", "remux/fmp4"},
 	"remux/hls/hlstest":   {},
-	"ingest":              {"auth", "media", "stream", "streamkey"},
+	"ingest":              {"auth", "media", "peer", "stream", "streamkey"},
 	"ingest/rtmp":         {"auth", "backlog", "fanout", "ingest", "ingest/rtmp/", "media", "remux/", "stream", "streamkey"},
 	"ingest/rtmp/chunk":   {},
 	"ingest/rtmp/message": {"ingest/rtmp/chunk", "media", "remux/amf0", "remux/flv"},
