@@ -27,7 +27,11 @@ type siege struct {
 	says          string
 	conns         []net.Conn
 	said          []int
+	begun         bool // all were opened once
 }
+
+// reopened bounds the connections that are opened anew each second.
+const reopened = 500
 
 // sieges are how each listener is besieged: says is what comes byte by byte, and
 // is never whole.
@@ -56,8 +60,12 @@ func induction() string {
 // hold says a byte more on every second connection, and opens anew those that the
 // server has closed. It returns how many these were.
 func (s *siege) hold() (closed int) {
+	opened := 0
 	for i, c := range s.conns {
 		if c == nil {
+			if opened++; opened > reopened && s.begun { // slow ones are not to be a flood
+				continue
+			}
 			c, err := net.Dial(s.network, s.addr)
 			if err != nil {
 				continue
@@ -91,6 +99,7 @@ func (s *siege) hold() (closed int) {
 			closed++
 		}
 	}
+	s.begun = true
 	return closed
 }
 
@@ -323,7 +332,7 @@ func TestSiegeSoak(t *testing.T) {
 	// Half of the descriptors are ours.
 	for _, listeners := range []string{"rtmp rtmps", "http", "https admin", "srt"} {
 		mib, gap := withstand(t, b, listeners, 5000, 30*time.Second)
-		if mib > 512 || gap > time.Second {
+		if mib > 256 || gap > 1500*time.Millisecond {
 			t.Errorf("%s: %d MiB, %v without a picture", listeners, mib, gap)
 		}
 	}
