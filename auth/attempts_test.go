@@ -96,6 +96,28 @@ func TestWhatIsNoGuess(t *testing.T) {
 	}
 }
 
+// TestAKeyInUseGoesOn, though somebody else guesses from the same address.
+func TestAKeyInUseGoesOn(t *testing.T) {
+	d := doorsWith(t, func(c *Config) { c.WrongTries = 1 })
+	secrets := []string{NewStreamKey(), NewStreamKey()}
+	d.keys = keysOf{HashKey(secrets[0]): {ID: "1", Key: alice, Actions: ActionsOf(Publish)}, HashKey(secrets[1]): {ID: "2", Key: alice, Actions: ActionsOf(Publish)}}
+	ask := func(token string) error {
+		_, err := d.Authorize(t.Context(), Request{Action: Publish, Key: alice, RemoteAddr: "192.0.2.1:1", Token: token})
+		return err
+	}
+	if err := ask(secrets[0]); err != nil {
+		t.Fatal(err)
+	}
+	ask("mk_wrong")
+	ask("mk_wrong")
+	if err := ask(secrets[1]); !errors.Is(err, ErrPaused) {
+		t.Errorf("one that is new here: %v", err)
+	}
+	if err := ask(secrets[0]); err != nil {
+		t.Errorf("one that was good before: %v", err)
+	}
+}
+
 func TestAttemptsAreBounded(t *testing.T) {
 	a := NewAttempts(1, nil)
 	at := noon

@@ -249,6 +249,9 @@ func (d *Doors) try(ctx context.Context, r *Request, open bool) (g Grant, found 
 		d.attempts.Wrong(r.Action, r.RemoteAddr)
 	case found && err == nil:
 		d.attempts.Right(r.Action, r.RemoteAddr)
+		if looksLikeKey(r.Token) && d.attempts != nil && !d.knows(r) {
+			d.tokens.verdicts.put(sha256.Sum256([]byte(r.Token)), &verdict{}) // for knows
+		}
 	}
 	return g, found, err
 }
