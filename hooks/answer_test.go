@@ -1,9 +1,15 @@
 package hooks
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -195,4 +201,34 @@ func FuzzSRSAnswer(f *testing.F) {
 			t.Errorf("%q", r.Message)
 		}
 	})
+}
+
+// TestAnswersOfThePage reads the answers that docs/webhooks.md shows.
+func TestAnswersOfThePage(t *testing.T) {
+	page, err := os.ReadFile("../docs/webhooks.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, m := range regexp.MustCompile(`(?m)^    (\{"(?:message|subject|redirect|text)".*\})$`).FindAllSubmatch(page, -1) {
+		d := json.NewDecoder(bytes.NewReader(m[1]))
+		d.DisallowUnknownFields()
+		if err := d.Decode(&Answer{}); err != nil {
+			t.Errorf("%s: %v", m[1], err)
+		}
+		if got := meaning(parseAnswer(200, m[1])); got == "failed" {
+			t.Errorf("%s is no good", m[1])
+		}
+		n++
+	}
+	members := regexp.MustCompile(`(?m)^\| (`+"`"+`\w+`+"`"+`(?:, `+"`"+`\w+`+"`"+`)*) \|`).FindAllSubmatch(page, -1)
+	for i := range reflect.TypeFor[Answer]().NumField() {
+		name := reflect.TypeFor[Answer]().Field(i).Tag.Get("json")
+		if !slices.ContainsFunc(members, func(m [][]byte) bool { return bytes.Contains(m[1], []byte("`"+name+"`")) }) {
+			t.Errorf("%s is not in the table", name)
+		}
+	}
+	if n < 4 {
+		t.Errorf("%d answers", n)
+	}
 }

@@ -47,6 +47,9 @@ type Options struct {
 	// leave it to the application, which gets the peer's credential then.
 	Doors auth.Authorizer
 	Alone func(auth.Action) bool
+	// Attempts counts the wrong credentials that the application alone finds; nil
+	// counts none.
+	Attempts *auth.Attempts
 	// Secret signs what is sent; nil: nothing is signed.
 	Secret []byte
 	// Dir is where what is to be told waits; empty: in memory.
@@ -124,11 +127,20 @@ func passing(r *auth.Request) bool { return r.Protocol == "hls" || r.Reads }
 
 // decide asks about r, which the door has granted g.
 func (h *Hooks) decide(ctx context.Context, name string, r *auth.Request, g auth.Grant, alone bool) (auth.Grant, error) {
+	tries := alone && (r.Token != "" || auth.Credentials(r.Query) != "")
+	if tries {
+		if err := h.options.Attempts.May(r.Action, r.RemoteAddr); err != nil {
+			return auth.Grant{}, err
+		}
+	}
 	q := h.question(name, r, g, alone)
 	a, err := h.ask(ctx, name, q)
 	var refusal *auth.Refusal
 	switch {
 	case errors.As(err, &refusal):
+		if tries && errors.Is(refusal.Why, auth.ErrUnauthenticated) {
+			h.options.Attempts.Wrong(r.Action, r.RemoteAddr)
+		}
 		return auth.Grant{}, err
 	case err != nil && ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return auth.Grant{}, ctx.Err() // the peer has gone
@@ -136,6 +148,8 @@ func (h *Hooks) decide(ctx context.Context, name string, r *auth.Request, g auth
 		return auth.Grant{}, ErrUndecided
 	case err != nil:
 		a = Answer{}
+	case tries:
+		h.options.Attempts.Right(r.Action, r.RemoteAddr)
 	}
 	g = a.grant(g, h.now())
 	g.Private = r.Action != auth.Publish // others may not be given it

@@ -191,6 +191,44 @@ func TestTheApplicationAlone(t *testing.T) {
 	}
 }
 
+// TestGuessing: an address that brings credentials that nobody has given out
+// pauses, and the application is not asked meanwhile. One that is refused for
+// another reason may try again.
+func TestGuessing(t *testing.T) {
+	a := newApplication(t, func(w http.ResponseWriter, _ *http.Request, m map[string]any) {
+		switch m["token"] {
+		case "unknown", nil:
+			w.WriteHeader(http.StatusUnauthorized)
+		case "unpaid":
+			w.WriteHeader(http.StatusForbidden)
+		}
+	})
+	h, _ := newHooks(t, a.URL, true, nil)
+	h.options.Attempts = auth.NewAttempts(3, nil)
+	asked := 0
+	for i, c := range []struct {
+		token  string
+		paused bool
+	}{
+		{"", false}, {"", false}, {"", false}, {"", false},
+		{"unpaid", false}, {"unpaid", false}, {"unpaid", false}, {"unpaid", false},
+		{"unknown", false}, {"unknown", false}, {"unknown", false}, {"good", false},
+		{"unknown", false}, {"unknown", false}, {"unknown", false}, {"unknown", false}, {"good", true}, {"", false},
+	} {
+		r := publish(c.token)
+		if c.token == "" {
+			r.Query = ""
+		}
+		if !c.paused {
+			asked++
+		}
+		_, err := h.Authorize(t.Context(), r)
+		if errors.Is(err, auth.ErrPaused) != c.paused || len(a.all()) != asked || c.token == "good" && !c.paused && err != nil {
+			t.Errorf("%d, %s: %v, asked %d times", i, c.token, err, len(a.all()))
+		}
+	}
+}
+
 func TestWhatIsNotAskedAbout(t *testing.T) {
 	a := newApplication(t, nil)
 	h, _ := newHooks(t, a.URL, false, func(c *Config) { c.Decides = "play" })

@@ -25,6 +25,9 @@ func (s *server) openHooks(ctx context.Context) (err error) {
 		return nil
 	}
 	o := hooks.Options{Doors: s.auth, Alone: s.config.Auth.ByHook, Dir: s.config.Data.Dir, Log: s.log}
+	if s.doors != nil {
+		o.Attempts = s.doors.Attempts()
+	}
 	switch {
 	case c.Secret != "":
 		o.Secret, err = auth.ReadSecret(c.Secret)

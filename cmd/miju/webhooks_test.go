@@ -70,6 +70,37 @@ func TestWebhooksPage(t *testing.T) {
 	}
 }
 
+// TestWebhooksPageCommands has the settings that the page shows checked, and holds
+// its backend to the flags that it shows.
+func TestWebhooksPageCommands(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join("..", "..", "docs", "webhooks.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	commands := regexp.MustCompile(`(?m)^    miju (.*)$`).FindAllStringSubmatch(string(b), -1)
+	if len(commands) < 2 {
+		t.Error(commands)
+	}
+	for _, c := range commands {
+		if out, err := run(t, nil, append([]string{"check"}, strings.Fields(c[1])...)...); err != nil {
+			t.Errorf("%s: %v %s", c[0], err, out)
+		}
+	}
+	backend := regexp.MustCompile(`(?m)^    go run \./(testdata/\w+) (.*)$`).FindStringSubmatch(string(b))
+	if backend == nil {
+		t.Fatal("the page runs no backend")
+	}
+	source, err := os.ReadFile(filepath.Join("..", "..", backend[1], "main.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, flag := range regexp.MustCompile(`-(\w+) `).FindAllStringSubmatch(backend[2], -1) {
+		if !strings.Contains(string(source), `flag.String("`+flag[1]+`"`) {
+			t.Errorf("%s has no %s", backend[1], flag[0])
+		}
+	}
+}
+
 // bodies is an application that keeps what it gets, and permits everything.
 type bodies struct {
 	*httptest.Server
