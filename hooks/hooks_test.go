@@ -210,10 +210,24 @@ func TestGuessing(t *testing.T) {
 		token  string
 		paused bool
 	}{
-		{"", false}, {"", false}, {"", false}, {"", false},
-		{"unpaid", false}, {"unpaid", false}, {"unpaid", false}, {"unpaid", false},
-		{"unknown", false}, {"unknown", false}, {"unknown", false}, {"good", false},
-		{"unknown", false}, {"unknown", false}, {"unknown", false}, {"unknown", false}, {"good", true}, {"", false},
+		{"", false},
+		{"", false},
+		{"", false},
+		{"", false},
+		{"unpaid", false},
+		{"unpaid", false},
+		{"unpaid", false},
+		{"unpaid", false},
+		{"unknown", false},
+		{"unknown", false},
+		{"unknown", false},
+		{"good", false},
+		{"unknown", false},
+		{"unknown", false},
+		{"unknown", false},
+		{"unknown", false},
+		{"good", true},
+		{"", false},
 	} {
 		r := publish(c.token)
 		if c.token == "" {
