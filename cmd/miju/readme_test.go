@@ -9,7 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/miju-live/miju/auth"
 	"github.com/miju-live/miju/ingest/rtmp/client"
+	"github.com/miju-live/miju/remux/flv"
 )
 
 // TestREADME holds the README to its word: its settings are taken by check,
@@ -39,6 +41,7 @@ func TestREADME(t *testing.T) {
 			t.Errorf("make %s is not both promised and kept (%v)", target, err)
 		}
 	}
+	t.Run("credentials", func(t *testing.T) { publishesByREADME(t, readme) })
 	pushes := regexp.MustCompile(`(?m)^    (ffmpeg .*)$`).FindAllStringSubmatch(readme, -1)
 	if len(pushes) != 2 {
 		t.Fatalf("%d ffmpeg commands", len(pushes))
@@ -104,5 +107,46 @@ func (s *testServer) answersREADME(t *testing.T, readme string) {
 	}
 	if got := probePackets(t, s.srtURL("read:live/alice"), 1); len(got.Packets) == 0 {
 		t.Error("nothing comes by SRT")
+	}
+}
+
+// publishesByREADME makes the credentials as the README says and publishes by each,
+// where one is needed.
+func publishesByREADME(t *testing.T, readme string) {
+	commands := regexp.MustCompile(`(?m)^    miju ((?:token|key) .*)$`).FindAllStringSubmatch(readme, -1)
+	if len(commands) != 2 {
+		t.Fatalf("%d commands", len(commands))
+	}
+	dir := t.TempDir()
+	s := startWith(t, nil, func(c *config) {
+		c.Data.Dir = dir
+		c.Auth.Publish = auth.ByToken
+	})
+	if p, err := client.Dial(t.Context(), s.rtmpURL("alice")); err == nil {
+		if p.Publish(t.Context(), flv.Enhanced) == nil {
+			t.Error("anybody may publish")
+		}
+		p.Close()
+	}
+	for _, c := range commands {
+		out, err := run(t, nil, append(strings.Fields(c[1]), "--data-dir", dir)...)
+		if err != nil {
+			t.Fatalf("%s: %v", c[0], err)
+		}
+		secret := regexp.MustCompile(`(?m)^\S{30,}$`).FindString(out)
+		if secret == "" {
+			t.Fatalf("%s printed no credential", c[0])
+		}
+		leaks.keep(secret)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		p, err := client.Dial(ctx, s.rtmpURL("alice?token="+secret))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Publish(ctx, flv.Enhanced); err != nil {
+			t.Errorf("%s: %v", c[0], err)
+		}
+		p.Close()
 	}
 }
