@@ -95,6 +95,15 @@ func kinds() []kind {
 		}
 		return "", nil
 	}})
+	all = append(all, kind{"Ed25519, the server's own", tokenRow, ofToken, func(m *matrix, d *door, c *call, s state) (string, error) {
+		key := m.own
+		if s == forged {
+			key = m.foreign
+		}
+		token, err := key.Mint(claimed(d, c, s))
+		leaks.keep(token[strings.LastIndexByte(token, '.')+1:])
+		return token, err
+	}})
 	for _, alg := range []string{"HS256", "RS256", "ES256", "EdDSA"} {
 		all = append(all, kind{alg, tokenRow, ofToken, func(m *matrix, d *door, c *call, s state) (string, error) {
 			return m.token(alg, d, c, s)
@@ -234,4 +243,13 @@ func serveKeys(t testing.TB, keys map[string]any) (url string) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { json.NewEncoder(w).Encode(set) }))
 	t.Cleanup(s.Close)
 	return s.URL
+}
+
+func signingKey(t testing.TB, dir string) *auth.SigningKey {
+	t.Helper()
+	key, err := auth.OpenSigningKey(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
 }

@@ -29,6 +29,7 @@ type matrix struct {
 	admin string // URL of a listener that asks for tokens
 	// signers sign tokens, strangers would like to: keys by algorithm.
 	signers, strangers map[string]any
+	own, foreign       *auth.SigningKey
 }
 
 // addresses are where the listeners are; the server may be another process.
@@ -55,6 +56,7 @@ func newMatrix(t *testing.T, change ...func(*config)) *matrix {
 	all := append([]func(*config){closed, func(c *config) {
 		c.RTMP.ListenTLS, c.TLS, c.Admin.Listen = "127.0.0.1:0", files, "0.0.0.0:0"
 		c.Auth.JWKS = serveKeys(t, m.signers)
+		m.own, m.foreign = signingKey(t, c.Data.Dir), signingKey(t, dir)
 		c.Auth.URLSign, c.Auth.SignPublish, c.Auth.SignPlay = "aliyun,tencent,nginx", file("push", signPublish), file("play", signPlay)
 		c.Auth.SignNginx = "{expires}{uri} {addr} {secret}"
 		c.Auth.EdgeSecrets = file("edge", matrixEdge)
