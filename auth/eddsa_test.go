@@ -286,3 +286,33 @@ func ecdsaKey(t testing.TB) *ecdsa.PrivateKey {
 	}
 	return k
 }
+
+// FuzzEdDSA: whatever comes, only what the key has signed is granted.
+func FuzzEdDSA(f *testing.F) {
+	dir := f.TempDir()
+	key, err := OpenSigningKey(dir)
+	if err != nil {
+		f.Fatal(err)
+	}
+	d := doorsAt(f, dir, nil)
+	token, err := key.Mint(publishAlice)
+	if err != nil {
+		f.Fatal(err)
+	}
+	head, rest, _ := strings.Cut(token, ".")
+	claims, sum, _ := strings.Cut(rest, ".")
+	f.Add(head, claims, sum)
+	f.Add(base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"EdDSA"}`)), claims, sum)
+	f.Add(base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none"}`)), claims, "")
+	f.Add(head, claims, sum[:len(sum)-1]+"A")
+	f.Fuzz(func(t *testing.T, head, claims, sum string) {
+		forged := head + "." + claims + "." + sum
+		err := d.asks(t, forged)
+		if err == nil && forged != token {
+			t.Errorf("granted: %q", forged)
+		}
+		if err != nil && !errors.Is(err, ErrDenied) {
+			t.Errorf("undecided: %v", err)
+		}
+	})
+}

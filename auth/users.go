@@ -33,9 +33,15 @@ func ReadUsers(path string) (*Users, error) {
 	if err != nil {
 		return nil, err
 	}
+	return parseUsers(path, string(b))
+}
+
+// parseUsers reads the text of a file. What is wrong with it is said without
+// repeating it.
+func parseUsers(path, text string) (*Users, error) {
 	u := &Users{all: map[string]user{}}
 	n := 0
-	for line := range strings.Lines(string(b)) {
+	for line := range strings.Lines(text) {
 		n++
 		fields := strings.Fields(line)
 		if len(fields) == 0 || strings.HasPrefix(fields[0], "#") {

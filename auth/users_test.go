@@ -47,3 +47,32 @@ func TestUsers(t *testing.T) {
 		t.Error("the apps are wrong")
 	}
 }
+
+// FuzzUsers: whom a file names has a password, may publish somewhere and can be
+// written into a query; what is wrong with a file is said without its words.
+func FuzzUsers(f *testing.F) {
+	for _, text := range []string{
+		"", "# nobody", "truck geheim hw/truck", "truck geheim hw/truck,live/al*\n\nvan geheim *\n", "truck geheim", "truck geheim geheim", "a geheim hw/a\na geheim hw/b", "a&b geheim hw/a", "a\tgeheim\u00a0x\vhw/a",
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		u, err := parseUsers("FILE", text)
+		if err != nil {
+			for word := range strings.FieldsSeq(text) {
+				if len(word) > 12 && strings.Contains(err.Error(), word) {
+					t.Errorf("%q: %v", text, err)
+				}
+			}
+			return
+		}
+		for name, x := range u.all {
+			if name == "" || strings.ContainsAny(name, "&=?% \n") || x.password == "" || len(x.keys) == 0 || x.keys.Check() != nil {
+				t.Errorf("%q has %q: %+v", text, name, x)
+			}
+			if app, _, _ := strings.Cut(x.keys[0], "/"); !strings.Contains(app, "*") && !u.Publish(app) {
+				t.Errorf("%q: nobody is asked for in %q", text, app)
+			}
+		}
+	})
+}
