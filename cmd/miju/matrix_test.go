@@ -112,6 +112,9 @@ func cells(t *testing.T, book *authBook) (all []cell) {
 			if may != "yes" && may != "B" {
 				continue
 			}
+			if k.row == tokenRow && k.name != "HS256" {
+				places = places[:1] // a place does not look at what stands there
+			}
 			for _, p := range places {
 				for s, refused := range k.refused {
 					if may == "yes" && !(d.action == auth.Admin && s == anotherStream) {
