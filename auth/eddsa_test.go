@@ -26,7 +26,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-var publishAlice = Claims{Subject: "k7q2m4xw6n", Actions: ActionsOf(Publish), Keys: Patterns{"live/alice"}, Expires: jwt.NewNumericDate(noon.Add(time.Hour))}
+var publishAlice = Claims{Subject: "k7q2m4xw6n", ID: "c3x5b7t2", Actions: ActionsOf(Publish), Keys: Patterns{"live/alice"}, Expires: jwt.NewNumericDate(noon.Add(time.Hour))}
 
 // doorsAt returns doors that look for a signing key in dir.
 func doorsAt(t testing.TB, dir string, change func(*Config)) *Doors {
