@@ -119,33 +119,36 @@ func (h *Hooks) Authorize(ctx context.Context, r auth.Request) (auth.Grant, erro
 	if passing(&r) {
 		return h.continued(ctx, name, r, g, alone)
 	}
-	return h.decide(ctx, name, &r, g, alone)
+	g, _, err = h.decide(ctx, name, &r, g, alone)
+	return g, err
 }
 
 // passing reports whether r is one of many short requests of one peer.
 func passing(r *auth.Request) bool { return r.Protocol == "hls" || r.Reads }
 
-// decide asks about r, which the door has granted g.
-func (h *Hooks) decide(ctx context.Context, name string, r *auth.Request, g auth.Grant, alone bool) (auth.Grant, error) {
+// decide asks about r, which the door has granted g. answered is false if it had to
+// be decided without an answer.
+func (h *Hooks) decide(ctx context.Context, name string, r *auth.Request, g auth.Grant, alone bool) (_ auth.Grant, answered bool, _ error) {
 	tries := alone && (r.Token != "" || auth.Credentials(r.Query) != "")
 	if tries {
 		if err := h.options.Attempts.May(r.Action, r.RemoteAddr); err != nil {
-			return auth.Grant{}, err
+			return auth.Grant{}, true, err
 		}
 	}
 	q := h.question(name, r, g, alone)
 	a, err := h.ask(ctx, name, q)
+	answered = err == nil
 	var refusal *auth.Refusal
 	switch {
 	case errors.As(err, &refusal):
 		if tries && errors.Is(refusal.Why, auth.ErrUnauthenticated) {
 			h.options.Attempts.Wrong(r.Action, r.RemoteAddr)
 		}
-		return auth.Grant{}, err
+		return auth.Grant{}, true, err
 	case err != nil && ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return auth.Grant{}, ctx.Err() // the peer has gone
+		return auth.Grant{}, false, ctx.Err() // the peer has gone
 	case err != nil && h.config.Fail == FailClosed:
-		return auth.Grant{}, ErrUndecided
+		return auth.Grant{}, false, ErrUndecided
 	case err != nil:
 		a = Answer{}
 	case tries:
@@ -156,7 +159,7 @@ func (h *Hooks) decide(ctx context.Context, name string, r *auth.Request, g auth
 	if h.config.Style == StyleSRS && r.Action <= auth.Play {
 		g.Ended = h.open(q)
 	}
-	return g, nil
+	return g, answered, nil
 }
 
 // Message is what somebody wants to say in a chat.

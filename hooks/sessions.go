@@ -16,8 +16,8 @@ const (
 	maxSessions = 50000
 	// sessionIdle is how long a player may ask for nothing and still be the same.
 	sessionIdle = 30 * time.Second
-	// denialKept is how long a refusal holds, and failureKept what became of a
-	// question without an answer.
+	// denialKept is how long a refusal holds, and what was permitted without an
+	// answer; failureKept how long nobody is asked after a failure that refuses.
 	denialKept  = 5 * time.Second
 	failureKept = time.Second
 	sweepEvery  = 5 * time.Second
@@ -64,13 +64,16 @@ func (h *Hooks) continued(ctx context.Context, name string, r auth.Request, g au
 		}
 	}
 	// Others may wait for this answer, so it is not for the first to call off.
-	s.grant, s.err = h.decide(context.WithoutCancel(ctx), name, &r, g, alone)
+	var answered bool
+	s.grant, answered, s.err = h.decide(context.WithoutCancel(ctx), name, &r, g, alone)
 	now := h.now()
 	switch {
 	case errors.Is(s.err, auth.ErrDenied):
 		s.until = now.Add(denialKept)
 	case s.err != nil:
 		s.until = now.Add(failureKept)
+	case !answered:
+		s.until = now.Add(denialKept)
 	default:
 		s.until = s.grant.Expires
 	}

@@ -85,6 +85,31 @@ func TestAnswersThatEnd(t *testing.T) {
 	}
 }
 
+// TestOpenFailures let a player in for a moment only: then the application is
+// asked again.
+func TestOpenFailures(t *testing.T) {
+	down := atomic.Bool{}
+	down.Store(true)
+	a := newApplication(t, func(w http.ResponseWriter, _ *http.Request, _ map[string]any) {
+		w.WriteHeader(map[bool]int{true: http.StatusBadGateway, false: http.StatusForbidden}[down.Load()])
+	})
+	h, _ := newHooks(t, a.URL, true, func(c *Config) { c.Fail = FailOpen })
+	var offset atomic.Int64
+	h.now = func() time.Time { return time.Now().Add(time.Duration(offset.Load())) }
+	for i, want := range []struct {
+		asked int
+		err   error
+	}{{1, nil}, {1, nil}, {2, auth.ErrForbidden}} {
+		if i == 2 {
+			down.Store(false)
+			offset.Add(int64(denialKept))
+		}
+		if _, err := h.Authorize(t.Context(), part("a", "192.0.2.7:1")); !errors.Is(err, want.err) || len(a.all()) != want.asked {
+			t.Errorf("%d: %v, asked %d times", i, err, len(a.all()))
+		}
+	}
+}
+
 // TestSessionsAreBounded: the ones that were away for long go first.
 func TestSessionsAreBounded(t *testing.T) {
 	s := sessions{all: map[sessionID]*session{}}

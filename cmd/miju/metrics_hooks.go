@@ -1,5 +1,7 @@
 package main
 
+import "github.com/prometheus/client_golang/prometheus"
+
 // collectHooks writes what the application was asked and told.
 func (c collector) collectHooks(m metricWriter) {
 	if c.hooks == nil {
@@ -10,7 +12,7 @@ func (c collector) collectHooks(m metricWriter) {
 		for outcome, n := range map[string]uint64{"permitted": o.Permitted, "denied": o.Denied, "failed": o.Failed} {
 			m.counter("miju_hook_questions_total", "What --hook was asked, by what came of it; failed were decided by --hook-fail.", n, "question", name, "outcome", outcome)
 		}
-		m.gauge("miju_hook_question_seconds_total", "How long all answers of --hook together took.", o.Seconds, "question", name)
+		m.write(prometheus.CounterValue, "miju_hook_question_seconds_total", "How long all answers of --hook together took.", o.Seconds, []string{"question", name})
 	}
 	m.counter("miju_hook_remembered_total", "Requests of players of HLS and readers of chat that an answer before was good for.", st.Remembered)
 	m.gauge("miju_hook_players", "Players of HLS and readers of chat whose answers are remembered.", float64(st.Players))
