@@ -173,6 +173,15 @@ func (m *matrix) try(t *testing.T, book *authBook, x *cell, n int) error {
 		}
 	}
 	v, told, err := x.door.knock(ctx, m, c)
+	for range 2 {
+		if err == nil {
+			break
+		}
+		// A refusal is written within 400 ms or not at all, which on a machine that
+		// is busy with other tests may be too short.
+		t.Logf("%v: %v; once more", x, err)
+		v, told, err = x.door.knock(ctx, m, c)
+	}
 	if err != nil {
 		return err
 	}
