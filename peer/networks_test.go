@@ -38,6 +38,26 @@ func TestBehind(t *testing.T) {
 	}
 }
 
+// FuzzBehind: whatever a header says, the answer is the peer or an address that is
+// written in it, and never one that only somebody untrusted wrote.
+func FuzzBehind(f *testing.F) {
+	for _, s := range []string{"203.0.113.1", "203.0.113.9, 203.0.113.1", "nonsense", ",,", "[2001:db8::7]:4711", "10.0.0.1,10.0.0.2", " , 1.2.3.4:x"} {
+		f.Add("10.1.2.3:5", s)
+		f.Add("192.0.2.7:5", s)
+	}
+	proxies, _ := ParseNetworks("10.0.0.0/8")
+	f.Fuzz(func(t *testing.T, peer, header string) {
+		from := Address(peer)
+		got := proxies.Behind(from, []string{header})
+		if !proxies.Contain(from) && got != from {
+			t.Errorf("%s is %s by %q", from, got, header)
+		}
+		if got.Zone() != "" || got.Is4In6() {
+			t.Errorf("%s", got)
+		}
+	})
+}
+
 func TestParseNetworks(t *testing.T) {
 	for s, want := range map[string]string{
 		"192.0.2.7": "192.0.2.7/32", "10.1.2.3/8": "10.0.0.0/8", "::ffff:192.0.2.7": "192.0.2.7/32", "::ffff:10.1.2.3/104": "10.0.0.0/8",

@@ -124,6 +124,7 @@ func TestBehindBalancers(t *testing.T) {
 		{"hls play", s.url("/live/nobody.m3u8"), proxyV1("127.0.0.1:99"), "198.51.100.9, 127.0.0.1", "198.51.100.9:0"},
 		{"hls play", s.url("/live/nobody.m3u8"), proxyV1(four), "198.51.100.9", four}, // who is no proxy may write what it likes
 		{"http-flv play", s.url("/live/nobody.flv"), proxyV1(four), "", four},
+		{"http-flv play", "https://" + s.https.Addr().String() + "/live/nobody.flv", "", "198.51.100.9", "198.51.100.9:0"},
 		{"http-flv play", "https://" + s.https.Addr().String() + "/live/nobody.flv", proxyV2(six), "", six},
 		{"http-ts play", s.url("/live/nobody.ts"), "", "2001:db8::9", "[2001:db8::9]:0"},
 		{"chat chat", s.url("/live/nobody/chat/index.json"), proxyV2(six), "", six},
@@ -150,6 +151,32 @@ func TestBehindBalancers(t *testing.T) {
 		resp.Body.Close()
 		if got := asked.from(c.what); got != c.want {
 			t.Errorf("%+v: %d, from %s", c, resp.StatusCode, got)
+		}
+	}
+	// HTTP/2, whose first bytes are those of a PROXY header at first.
+	for header, want := range map[string]string{proxyV2(six): six, "": "198.51.100.8:0"} {
+		transport := &http.Transport{DialContext: through(header), Protocols: new(http.Protocols), DisableKeepAlives: true}
+		transport.Protocols.SetUnencryptedHTTP2(true)
+		req := must(http.NewRequestWithContext(t.Context(), http.MethodGet, s.url("/live/nobody.ts"), nil))
+		if header == "" {
+			req.Header.Set("X-Forwarded-For", "198.51.100.8")
+		}
+		resp, err := transport.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		transport.CloseIdleConnections()
+		if got := asked.from("http-ts play"); got != want || resp.ProtoMajor != 2 {
+			t.Errorf("%s from %s, want %s", resp.Proto, got, want)
+		}
+	}
+	// A proxy that sends no header, and an encoder beside it.
+	publishThrough(t, client.Dialer{}, s.rtmpURL("none"))
+	publishThrough(t, client.Dialer{TLS: secure}, "rtmps://"+s.rtmps.Addr().String()+"/live/none2")
+	for _, what := range []string{"rtmp publish", "rtmps publish"} {
+		if got := asked.from(what); !strings.HasPrefix(got, "127.0.0.1:") {
+			t.Errorf("%s from %s", what, got)
 		}
 	}
 	if _, api := get(t, s.adminURL("/api/v1/streams")); !strings.Contains(api, four) || !strings.Contains(api, six) {

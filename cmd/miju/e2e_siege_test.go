@@ -302,6 +302,11 @@ func withstand(t *testing.T, b *besieged, listeners string, conns int, long time
 		<-tick.C
 	}
 	t.Logf("%s: %d connections each, closed by the server: %v; %d MiB before, %d more", listeners, conns, closed, before, mib)
+	for i, s := range all {
+		if s.network == "tcp" && long > 20*time.Second && closed[i] < conns {
+			t.Errorf("%s: only %d connections were closed", s.addr, closed[i])
+		}
+	}
 	for i := range watches {
 		w := &watches[i]
 		w.mu.Lock()
