@@ -327,9 +327,9 @@ func TestSiege(t *testing.T) {
 	}
 }
 
-// TestSiegeSoak is one by 5000 connections on every listener. The bound is that of
+// TestSiegeCrowd is one by 5000 connections on every listener. The bound is that of
 // docs/operations.md.
-func TestSiegeSoak(t *testing.T) {
+func TestSiegeCrowd(t *testing.T) {
 	if os.Getenv("MIJU_SOAK") == "" {
 		t.Skip("MIJU_SOAK is not set")
 	}
