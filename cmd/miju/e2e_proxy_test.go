@@ -153,24 +153,7 @@ func TestBehindBalancers(t *testing.T) {
 			t.Errorf("%+v: %d, from %s", c, resp.StatusCode, got)
 		}
 	}
-	// HTTP/2, whose first bytes are those of a PROXY header at first.
-	for header, want := range map[string]string{proxyV2(six): six, "": "198.51.100.8:0"} {
-		transport := &http.Transport{DialContext: through(header), Protocols: new(http.Protocols), DisableKeepAlives: true}
-		transport.Protocols.SetUnencryptedHTTP2(true)
-		req := must(http.NewRequestWithContext(t.Context(), http.MethodGet, s.url("/live/nobody.ts"), nil))
-		if header == "" {
-			req.Header.Set("X-Forwarded-For", "198.51.100.8")
-		}
-		resp, err := transport.RoundTrip(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp.Body.Close()
-		transport.CloseIdleConnections()
-		if got := asked.from("http-ts play"); got != want || resp.ProtoMajor != 2 {
-			t.Errorf("%s from %s, want %s", resp.Proto, got, want)
-		}
-	}
+	http2Proxied(t, s, asked, six)
 	// A proxy that sends no header, and an encoder beside it.
 	publishThrough(t, client.Dialer{}, s.rtmpURL("none"))
 	publishThrough(t, client.Dialer{TLS: secure}, "rtmps://"+s.rtmps.Addr().String()+"/live/none2")
@@ -188,6 +171,27 @@ func TestBehindBalancers(t *testing.T) {
 	s.stop()
 	if st := s.peers.Stats(); st.Addresses != 0 {
 		t.Errorf("connections are counted that are closed: %+v", st)
+	}
+}
+
+// http2Proxied asks by HTTP/2, whose first byte is that of a PROXY header, too.
+func http2Proxied(t *testing.T, s *testServer, asked *askedOf, six string) {
+	for header, want := range map[string]string{proxyV2(six): six, "": "198.51.100.8:0"} {
+		transport := &http.Transport{DialContext: through(header), Protocols: new(http.Protocols), DisableKeepAlives: true}
+		transport.Protocols.SetUnencryptedHTTP2(true)
+		req := must(http.NewRequestWithContext(t.Context(), http.MethodGet, s.url("/live/nobody.ts"), nil))
+		if header == "" {
+			req.Header.Set("X-Forwarded-For", "198.51.100.8")
+		}
+		resp, err := transport.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		transport.CloseIdleConnections()
+		if got := asked.from("http-ts play"); got != want || resp.ProtoMajor != 2 {
+			t.Errorf("%s from %s, want %s", resp.Proto, got, want)
+		}
 	}
 }
 
