@@ -305,3 +305,28 @@ func TestCheck(t *testing.T) {
 		t.Error(err, c.domains())
 	}
 }
+
+// A listener that speaks no web protocol takes clients that offer some, and chooses
+// none.
+func TestNoProtocolIsChosen(t *testing.T) {
+	dir := t.TempDir()
+	c := Config{Cert: filepath.Join(dir, "tls.crt"), Key: filepath.Join(dir, "tls.key")}
+	cert, key := pair(t, 1, time.Now().Add(time.Hour))
+	write(t, c.Cert, cert)
+	write(t, c.Key, key)
+	s, err := Open(c, "", slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := lenient()
+	client.NextProtos = []string{"h2", "http/1.1"}
+	client.VerifyConnection = func(state tls.ConnectionState) error {
+		if state.NegotiatedProtocol != "" {
+			t.Errorf("%q is chosen", state.NegotiatedProtocol)
+		}
+		return nil
+	}
+	if n, err := shown(s.TLS(), client); n != 1 || err != nil {
+		t.Error(n, err)
+	}
+}
