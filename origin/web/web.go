@@ -19,10 +19,22 @@ import (
 var dist embed.FS
 
 // policy lets the page load its own files, play what MSE makes of blobs, and
-// talk to its own origin, by WebSocket too; hls.js and mpegts.js run workers from
-// blobs. What it may be framed by comes behind it.
-const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
+// talk to its own origin; hls.js and mpegts.js run workers from blobs. What it may
+// be framed by comes behind it, and before it where else it may connect to.
+const policy = "; default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; " +
 	"media-src 'self' blob:; worker-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors "
+
+// host is one that may stand in a policy.
+var host = regexp.MustCompile(`^[a-zA-Z0-9.:\[\]-]{1,255}$`)
+
+// connections lets the page talk to the host that it was asked of. Before version
+// 16 Safari did not take WebSockets there for the page's own origin.
+func connections(h string) string {
+	if !host.MatchString(h) {
+		return "connect-src 'self'"
+	}
+	return "connect-src 'self' ws://" + h + " wss://" + h
+}
 
 // ancestor is an origin, or the hosts of one, as frame-ancestors has them
 // (Content Security Policy Level 3, 2.3.1).
@@ -107,7 +119,7 @@ func (h handler) page(w http.ResponseWriter, r *http.Request) {
 		text(w, http.StatusServiceUnavailable, unbuilt)
 		return
 	}
-	w.Header().Set("Content-Security-Policy", h.policy)
+	w.Header().Set("Content-Security-Policy", connections(r.Host)+h.policy)
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-cache")
 	if r.Method != http.MethodHead {

@@ -60,3 +60,19 @@ func TestAncestors(t *testing.T) {
 		}
 	}
 }
+
+func TestConnections(t *testing.T) {
+	for h, want := range map[string]string{
+		"a.example:8080": "connect-src 'self' ws://a.example:8080 wss://a.example:8080",
+		"[::1]:80":       "connect-src 'self' ws://[::1]:80 wss://[::1]:80",
+	} {
+		if got := connections(h); got != want {
+			t.Errorf("%s: %s", h, got)
+		}
+	}
+	for _, h := range []string{"", "a;script-src *", "a b", "*", "a,b", "a\r\nb", strings.Repeat("a", 256)} {
+		if got := connections(h); got != "connect-src 'self'" {
+			t.Errorf("%q: %s", h, got)
+		}
+	}
+}
