@@ -5,8 +5,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
-	"os/exec"
 	"path"
 	"regexp"
 	"strconv"
@@ -118,19 +116,8 @@ func TestEncodersBringTokens(t *testing.T) {
 func TestTransmitterBringsToken(t *testing.T) {
 	t.Parallel()
 	s := startWith(t, nil, closed)
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	defer w.Close()
 	id := "#!::r=live/alice,m=publish,token=" + s.mint(t, auth.ActionsOf(auth.Publish))
-	transmit := exec.Command("srt-live-transmit", "-q", "file://con", fmt.Sprintf("srt://%s?streamid=%s", s.srt.Addr(), url.QueryEscape(id)))
-	transmit.Stdin = r
-	spawnCommand(t, transmit)
-	ffmpeg := exec.Command("sh", append([]string{"-c", `exec "$@" >&3`, "sh"}, srtPush("-")...)...)
-	ffmpeg.ExtraFiles = []*os.File{w}
-	spawnCommand(t, ffmpeg)
+	transmitTo(t, fmt.Sprintf("srt://%s?streamid=%s", s.srt.Addr(), url.QueryEscape(id)))
 	s.waitLive(t, "alice")
 	s.tellsNothing(t)
 }
