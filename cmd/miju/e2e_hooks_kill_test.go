@@ -2,12 +2,19 @@ package main
 
 import (
 	"context"
+	"io"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/miju-live/miju/auth"
+	"github.com/miju-live/miju/hooks"
+	"github.com/miju-live/miju/ingest/srt/srttest"
 )
 
 // TestEventsOutliveKills kills the server and the backend at any moment, while
@@ -96,5 +103,60 @@ func comeAndGo(ctx context.Context, url string) {
 		case <-time.After(10 * time.Millisecond):
 		case <-ctx.Done():
 		}
+	}
+}
+
+// TestSlowApplication: who it decides about too slowly waits alone, and an SRT
+// caller is answered by --hook-fail before it gives up.
+func TestSlowApplication(t *testing.T) {
+	t.Parallel()
+	asked := make(chan bool, 10)
+	application := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if body, err := io.ReadAll(r.Body); err == nil && strings.Contains(string(body), "live/slow") {
+			asked <- true
+			<-r.Context().Done()
+		}
+	}))
+	t.Cleanup(application.Close)
+	s := startWith(t, nil, func(c *config) {
+		c.Auth.Publish, c.Auth.Play, c.Hooks.URL, c.Hooks.Fail, c.Hooks.Timeout, c.Hooks.Tells = auth.ByHook, auth.ByHook, application.URL, hooks.FailOpen, 30*time.Second, ""
+		c.Ingest.Probe = 0
+	})
+	called := make(chan error, 1)
+	go func() {
+		c, err := srttest.Call(s.srt.Addr(), "#!::r=live/slow,m=publish", 0)
+		if err == nil {
+			c.Leave()
+		}
+		called <- err
+	}()
+	ctx, leave := context.WithCancel(t.Context())
+	watched := make(chan bool, 1)
+	go func() {
+		defer close(watched)
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url("/live/slow.flv"), nil)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if resp, err := http.DefaultClient.Do(r); err == nil {
+			resp.Body.Close()
+			watched <- true
+		}
+	}()
+	<-asked
+	<-asked
+	p, err := publishShortly(t.Context(), s.rtmpURL("quick"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	s.waitLive(t, "quick")
+	leave()
+	if <-watched {
+		t.Error("the viewer did not wait")
+	}
+	if err := <-called; err != nil {
+		t.Errorf("SRT: %v", err)
 	}
 }
