@@ -120,6 +120,30 @@ func (a *Answer) grant(g auth.Grant, now time.Time) auth.Grant {
 	return g
 }
 
+// hide takes the credential out of a reason that repeats it, which goes to the log as
+// well as to the peer.
+func hide(reason string, q *question) string {
+	secrets := []string{q.Token}
+	values, _ := url.ParseQuery(auth.Credentials(q.Query))
+	for _, v := range values {
+		secrets = append(secrets, v...)
+	}
+	for _, s := range secrets {
+		begin := s[:min(len(s), 12)] // the reason may have been cut
+		for begin != "" {
+			before, rest, found := strings.Cut(reason, begin)
+			if !found {
+				break
+			}
+			for behind := s[len(begin):]; behind != "" && rest != "" && rest[0] == behind[0]; behind = behind[1:] {
+				rest = rest[1:]
+			}
+			reason = before + "…" + rest
+		}
+	}
+	return reason
+}
+
 // clean makes one line of s that can be shown, of no more bytes than most.
 func clean(s string, most int) string {
 	s = strings.TrimSpace(strings.Map(func(c rune) rune {

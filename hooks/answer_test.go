@@ -232,3 +232,21 @@ func TestAnswersOfThePage(t *testing.T) {
 		t.Errorf("%d answers", n)
 	}
 }
+
+// A reason that repeats the credential would have it logged.
+func TestReasonsHideCredentials(t *testing.T) {
+	q := &question{Token: "eyJhbGciOiJIUzI1NiJ9.e30.sum", Query: "token=eyJhbGciOiJIUzI1NiJ9.e30.sum&auth_key=1-0-0-abcdef&x=harmless"}
+	for reason, want := range map[string]string{
+		"": "", "no": "no", "harmless": "harmless", "token eyJhbGciOiJIUzI1NiJ9.e30.sum is of nobody": "token … is of nobody", "eyJhbGciOiJIUzI": "…", "1-0-0-abcdef, eyJhbGciOiJIUzI1NiJ9.e30.sum": "…, …",
+	} {
+		if got := hide(reason, q); got != want {
+			t.Errorf("%q became %q, want %q", reason, got, want)
+		}
+	}
+	if got := hide("aaa", &question{Token: "a"}); strings.Contains(got, "a") {
+		t.Errorf("%q", got)
+	}
+	if got := hide("no", &question{}); got != "no" {
+		t.Errorf("without a credential: %q", got)
+	}
+}
