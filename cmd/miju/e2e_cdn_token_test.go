@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -41,6 +42,9 @@ func TestEdgeTokens(t *testing.T) {
 			}
 			t.Run("refused", func(t *testing.T) { edgeRefuses(t, s, o, e) })
 			t.Run("shared", func(t *testing.T) { edgeShares(t, o, e, tokens) })
+			if os.Getenv("MIJU_SOAK") != "" { // it takes as long as an edge goes by an answer
+				t.Run("revoked", func(t *testing.T) { edgeForgets(t, s, e) })
+			}
 			t.Run("passed through", func(t *testing.T) {
 				for path, status := range map[string]int{
 					"/live/demo.flv": 401, "/t/" + tokens[0] + "/live/demo.flv": 200, "/live/demo.ts?token=" + tokens[0]: 200,
@@ -109,6 +113,21 @@ func edgeRefuses(t *testing.T, s *testServer, o *countedOrigin, e *edge) {
 	if n, _ := o.count(part); n != 1 {
 		t.Errorf("the origin had %d requests for %s", n, part)
 	}
+}
+
+// edgeForgets revokes a token that the edge knows for good.
+func edgeForgets(t *testing.T, s *testServer, e *edge) {
+	token := s.mint(t, auth.ActionsOf(auth.Play), ofDemo, func(c *auth.Claims) { c.ID = "to-be-revoked" })
+	status := func() int { return ask(t, "GET", e.base+"/t/"+token+"/live/demo/video.m3u8").status }
+	if got := status(); got != http.StatusOK {
+		t.Fatal(got)
+	}
+	if err := revokeToken(t.Context(), s.kept.StreamKeys(), "to-be-revoked"); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	waitFor(t, "the edge to refuse it", func() bool { return status() == http.StatusUnauthorized })
+	t.Logf("refused after %v", time.Since(began))
 }
 
 // edgeShares has viewers wait for the same playlist and fetch the same parts.
