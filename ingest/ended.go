@@ -25,36 +25,53 @@ func (s *Server) end(x *session, err error) {
 		}
 		s.recent = append(s.recent, e)
 	}
+	logged, passed := true, uint64(0)
+	level := e.level(x.action)
+	if !e.Admitted && level == slog.LevelWarn {
+		logged, passed = s.refusals.take(e.At)
+	}
 	s.mu.Unlock()
+	if !logged {
+		return
+	}
 
 	who := "publisher"
 	if x.action == auth.Play {
 		who = "player"
 	}
-	clean := e.Reason == ReasonEnded || e.Reason == ReasonClosing
 	attrs := append(x.attrs(), "reason", e.Reason)
-	if !clean {
+	if !e.clean() {
 		attrs = append(attrs, "err", err)
 	}
-	if !e.Admitted {
-		level := slog.LevelWarn
-		if e.Reason == ReasonEnded || x.action == auth.Play && e.Reason == ReasonOffline { // a look whether the port is open, a player that polls
-			level = slog.LevelDebug
+	if passed > 0 {
+		attrs = append(attrs, "unlogged", passed)
+	}
+	what := " refused"
+	if e.Admitted {
+		what = " ended"
+		if x.action == auth.Publish {
+			attrs = append(attrs, "frames", e.Frames, "bytes", e.Bytes)
 		}
-		s.log.Log(context.Background(), level, who+" refused", attrs...)
-		return
 	}
-	level := slog.LevelWarn
+	s.log.Log(context.Background(), level, who+what, attrs...)
+}
+
+// clean reports whether nothing went wrong.
+func (e *Ended) clean() bool { return e.Reason == ReasonEnded || e.Reason == ReasonClosing }
+
+// level is how loudly the log speaks of the end of who asked for action.
+func (e *Ended) level(action auth.Action) slog.Level {
 	switch {
-	case x.action == auth.Play && e.Reason != ReasonTimeout: // viewers come and go
-		level = slog.LevelDebug
-	case clean:
-		level = slog.LevelInfo
+	case !e.Admitted && (e.Reason == ReasonEnded || action == auth.Play && e.Reason == ReasonOffline):
+		return slog.LevelDebug // a look whether the port is open, a player that polls
+	case !e.Admitted:
+		return slog.LevelWarn
+	case action == auth.Play && e.Reason != ReasonTimeout: // viewers come and go
+		return slog.LevelDebug
+	case e.clean():
+		return slog.LevelInfo
 	}
-	if x.action == auth.Publish {
-		attrs = append(attrs, "frames", e.Frames, "bytes", e.Bytes)
-	}
-	s.log.Log(context.Background(), level, who+" ended", attrs...)
+	return slog.LevelWarn
 }
 
 // maxRecent bounds what Recent remembers.

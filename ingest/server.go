@@ -79,6 +79,8 @@ type Server struct {
 	holds  map[streamkey.Key]time.Time
 	counts map[Outcome]uint64
 	recent []Ended
+	// refusals decides which are logged.
+	refusals refusalLog
 }
 
 // NewServer returns a server that writes what publishers send to hub.
