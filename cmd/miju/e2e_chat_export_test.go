@@ -189,7 +189,7 @@ func TestChatExportRefuses(t *testing.T) {
 		writeFile(t, filepath.Join(garbage, "chat.db"), strings.Repeat("no database", 1000))
 		for _, c := range []struct{ args, want string }{
 			{"live/none", "nothing is kept of the room live/none"},
-			{"x", "x"},
+			{"x", "invalid stream key: it must be app/name"},
 			{"", "accepts 1 arg"},
 			{"live/x live/y", "accepts 1 arg"},
 			{"live/x --broadcast=last", "live/x has no broadcast of which anything is kept"},
