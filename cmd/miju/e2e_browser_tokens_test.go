@@ -44,7 +44,7 @@ func TestBrowsersBringTokens(t *testing.T) {
 			t.Errorf("the page tells others where it was: %q", w.Referrers)
 		}
 	}
-	if len(got.Played) != 6 || len(got.Watched) != 3 {
+	if len(got.Played) != 6 || len(got.Watched) != 2 || len(got.Watched[0].Saw) != 2 {
 		t.Errorf("%+v", got)
 	}
 	s.tellsNothing(t)

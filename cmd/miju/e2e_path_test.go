@@ -1,6 +1,8 @@
 package main
 
 import (
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -107,6 +109,40 @@ func TestPathTokens(t *testing.T) {
 	}
 	if checked > 6 { // of three good tokens and two others
 		t.Errorf("%d checks", checked)
+	}
+	s.tellsNothing(t)
+}
+
+// TestChunksAskForTokens: the chunks of a closed chat are for those who may read it,
+// and for no cache.
+func TestChunksAskForTokens(t *testing.T) {
+	t.Parallel()
+	trust, _ := trusting(t)
+	s := startWith(t, nil, closed, trust)
+	token, other := s.mint(t, auth.ActionsOf(auth.Chat)), s.mint(t, auth.ActionsOf(auth.Play))
+	var index struct{ Next int64 }
+	if err := json.Unmarshal([]byte(ask(t, "GET", s.url("/live/alice/chat/index.json?token="+token)).body), &index); err != nil || index.Next == 0 {
+		t.Fatal(index, err)
+	}
+	file := fmt.Sprintf("/live/alice/chat/%d.json", index.Next)
+	for _, c := range []struct {
+		path   string
+		status int
+		cache  string
+		header []string
+	}{
+		{"/t/" + token + file, 200, "private, max-age=3600, immutable", nil},
+		{file + "?token=" + token, 200, "private, max-age=3600, immutable", nil},
+		{file, 200, "private, max-age=3600, immutable", []string{"Authorization", "Bearer " + token}},
+		{file, 200, "max-age=3600, immutable", []string{"Miju-CDN-Secret", edgeSecret}},
+		{file, 403, "no-store", nil},
+		{"/t/" + other + file, 403, "no-store", nil},
+		{file, 403, "no-store", []string{"Miju-CDN-Secret", edgeSecret + "0"}},
+		{"/live/alice/chat/1.json", 403, "no-store", nil},
+	} {
+		if a := ask(t, "GET", s.url(c.path), c.header...); a.status != c.status || a.header.Get("Cache-Control") != c.cache {
+			t.Errorf("%s %q: %d, Cache-Control %q, want %d, %q", c.path, c.header, a.status, a.header.Get("Cache-Control"), c.status, c.cache)
+		}
 	}
 	s.tellsNothing(t)
 }

@@ -56,11 +56,12 @@ async function play({ library, url, bearer }) {
     })
     .catch(() => {});
   const [failure, at] = await page.evaluate(() => [window.failure, document.getElementById("video").currentTime]);
+  await page.close();
   return failure || (at > 0.5 ? "plays" : "does not begin");
 }
 
-/** Opens the watch page, and opens it again as a reload does. */
-async function watch(path) {
+/** Opens the watch page, and loads it again if told to. */
+async function watch({ path, again }) {
   const page = await (await browser.newContext()).newPage();
   const referrers = new Set();
   // The page's own files are asked for before it can take the token out of its URL.
@@ -85,8 +86,11 @@ async function watch(path) {
   };
   await page.goto(origin + path);
   await look();
-  await page.reload();
-  await look();
+  if (again) {
+    await page.reload();
+    await look();
+  }
+  await page.close();
   return { saw, referrers: [...referrers] };
 }
 
@@ -94,7 +98,7 @@ try {
   const [played, watched] = await Promise.all([
     Promise.all(Object.entries(players).map(async ([name, p]) => [name, await play(p)])),
     Promise.all(
-      [`/${stream}?player=hls&token=${token}`, `/${stream}?player=flv&token=${token}`, `/t/${token}/${stream}`].map(
+      [{ path: `/${stream}?player=hls&token=${token}`, again: true }, { path: `/t/${token}/${stream}?player=flv` }].map(
         watch,
       ),
     ),
