@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/golang-jwt/jwt/v5"
 )
 
 // paths are paths of requests with what is behind their token, if they have one.
@@ -116,6 +118,24 @@ func TestSecretsOfEdges(t *testing.T) {
 		c.Edge = "0123456789abcdeX"
 		if _, err := d.Authorize(t.Context(), c.Request); err == nil {
 			t.Errorf("who %s with another secret is let in", name)
+		}
+	}
+}
+
+// BenchmarkPathToken is what a player's request with a token in its path costs at the
+// door, once the token is known.
+func BenchmarkPathToken(b *testing.B) {
+	d := doorsWith(b, func(c *Config) { c.Play = ByToken })
+	token := sign(b, jwt.SigningMethodHS256, testSecret, nil, good(map[string]any{"act": "play"}))
+	path := pathPrefix + token + "/live/alice/video-1-2.mp4"
+	r := &http.Request{URL: &url.URL{}, Header: http.Header{}}
+	b.ReportAllocs()
+	for b.Loop() {
+		clear(r.Header)
+		r.URL.Path = path
+		CutToken(r)
+		if _, err := d.Authorize(b.Context(), Request{Action: Play, Key: alice, Token: TokenOf(r), Edge: EdgeOf(r), Path: r.URL.Path, Continues: true}); err != nil {
+			b.Fatal(err)
 		}
 	}
 }
