@@ -41,8 +41,10 @@ const (
 // ReadMessage must wait for the peer. ReadMessage belongs to one goroutine; what
 // sends may be called from any.
 type Conn struct {
-	net     net.Conn
-	source  io.Reader // net, or what reads it at leisure
+	net    net.Conn
+	source io.Reader // net, or what reads it at leisure
+	// gathers is set for TCP, or what is around it: net writes many slices at once.
+	gathers bool
 	rhythm  rhythm
 	timeout time.Duration
 	in      *bufio.Reader
@@ -70,6 +72,7 @@ type Conn struct {
 // take as long as timeout. limits bound what the peer sends.
 func NewConn(c net.Conn, timeout time.Duration, limits chunk.Limits) *Conn {
 	m := &Conn{net: c, source: c, timeout: timeout, ackWindow: WindowSize, outSize: 128, sending: make(chan struct{}, 1)}
+	_, m.gathers = c.(syscall.Conn)
 	m.in = bufio.NewReaderSize(flushReader{m}, smallBuffer)
 	m.chunks = chunk.NewReader(m.in, limits)
 	return m
@@ -349,7 +352,7 @@ func (c *Conn) send(bufs [][]byte) (int64, error) {
 	if err := c.setDeadline(c.timeout); err != nil {
 		return 0, err
 	}
-	if _, ok := c.net.(syscall.Conn); ok { // TCP, or what is around it: net writes all slices at once
+	if c.gathers {
 		c.bufs = bufs
 		n, err := c.bufs.WriteTo(c.net)
 		c.bufs = nil
