@@ -40,6 +40,9 @@ func TestSecretsInOddPlaces(t *testing.T) {
 	for name, change := range map[string]func(*config){
 		"closed doors": closed,
 		"open doors":   func(c *config) { c.Auth.Publish = auth.ByNobody },
+		"a trusted proxy": func(c *config) {
+			c.Auth.Publish, c.Peers.Trusted = auth.ByNobody, "127.0.0.1"
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -51,6 +54,7 @@ func TestSecretsInOddPlaces(t *testing.T) {
 				"password": marker + ".in.odd-places", // with what no name of a stream can have
 			}}
 			for kind, secret := range o.secrets {
+				o.byNothing(secret)
 				o.byRTMP(kind, secret)
 				o.bySRT(kind, secret)
 				o.byHTTP(kind, secret)
@@ -83,6 +87,30 @@ func spots(secret string) []string {
 		secret, "x/" + secret, "x&token=" + secret, "x;token=" + secret, "x%3Ftoken=" + secret, "x?tok%65n=" + secret, "x?token%3D" + secret,
 		"x?%zz=" + secret, "x?a?token=" + secret, "x?token=" + secret + "%zz", "x:" + secret, "x@" + secret, secret + "@x", "x," + secret, "x " + secret,
 		"x=" + secret, "x\n" + secret, "?" + secret, "?" + secret + "=1", "x#" + secret, "x?hevc=" + secret, "t/" + secret + "/x", secret + "/live/x", "x?token=" + secret + "&token=" + secret,
+	}
+}
+
+// byNothing says what is of no protocol, or of a proxy's.
+func (o *oddly) byNothing(secret string) {
+	for _, addr := range []net.Addr{o.rtmp.Addr(), o.http.Addr(), o.admin.Addr()} {
+		for _, said := range []string{
+			secret, strings.Repeat(secret, 100), "PROXY " + secret + "\r\n", "PROXY TCP4 " + secret + " 127.0.0.1 1 2\r\n", "PROXY TCP4 192.0.2.1 127.0.0.1 1 2\r\n" + secret,
+			"\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x10" + secret, "\x16\x03\x01\x00\x40" + secret, "\x03" + strings.Repeat(secret, 100),
+		} {
+			c, err := net.Dial("tcp", addr.String())
+			if err != nil {
+				o.t.Fatal(err)
+			}
+			io.WriteString(c, said) // it may have hung up
+			c.(*net.TCPConn).CloseWrite()
+			c.SetReadDeadline(time.Now().Add(patience))
+			b, _ := io.ReadAll(io.LimitReader(c, 64<<10))
+			c.Close()
+			// RTMP's handshake sends back what came.
+			if !strings.HasPrefix(said, "\x03") {
+				o.check(fmt.Sprintf("an answer of %s to %q", addr, strings.ReplaceAll(said, secret, "SECRET")), string(b))
+			}
+		}
 	}
 }
 

@@ -142,8 +142,8 @@ func TestMatrixExpiresInUse(t *testing.T) {
 	if status, body, _ := getAs(t, m.url("/live/x.m3u8?token="+m.mint(t, auth.ActionsOf(auth.Play), func(c *auth.Claims) { c.Keys = auth.Patterns{"*"} })), ""); status != http.StatusOK {
 		t.Fatal(body) // HLS begins with its first player
 	}
-	until := time.Unix(time.Now().Unix()+6, 0)
 	m.atDoors(t, func(ctx context.Context, d *door, c *call) error {
+		until := time.Unix(time.Now().Unix()+6, 0)
 		claims := claimed(d, c, good)
 		claims.Expires = jwt.NewNumericDate(until)
 		token, err := auth.Mint(m.secret, claims)
