@@ -29,7 +29,7 @@ func TestParams(t *testing.T) {
 func srs(t *testing.T) *application {
 	return newApplication(t, func(w http.ResponseWriter, _ *http.Request, m map[string]any) {
 		if m["param"] == "?token=no" {
-			fmt.Fprint(w, `{"code":1,"msg":"no"}`)
+			fmt.Fprint(w, `{"code":1,"msg":"go away"}`)
 			return
 		}
 		fmt.Fprint(w, 0)
@@ -55,7 +55,7 @@ func TestSRS(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.Token, r.Session = "no", "c2"
-	if _, err := h.Authorize(t.Context(), r); err == nil || err.Error() != "denied: no" {
+	if _, err := h.Authorize(t.Context(), r); err == nil || err.Error() != "denied: go away" {
 		t.Errorf("%v", err)
 	}
 	g.End()
