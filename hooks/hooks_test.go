@@ -350,8 +350,11 @@ func TestHurriedPeers(t *testing.T) {
 	h, _ := newHooks(t, a.URL, false, func(c *Config) { c.Timeout, c.Fail = patience, FailOpen })
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	if _, err := h.Authorize(ctx, publish("a")); err != nil || ctx.Err() != nil {
-		t.Error(err, ctx.Err())
+	if most := h.patience(ctx); most > 900*time.Millisecond { // the rest is for the answer
+		t.Errorf("waits for %v", most)
+	}
+	if _, err := h.Authorize(ctx, publish("a")); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -60,7 +60,8 @@ func TestAnswersThatEnd(t *testing.T) {
 	a := newApplication(t, func(w http.ResponseWriter, _ *http.Request, _ map[string]any) { io.WriteString(w, *answer.Load()) })
 	h, _ := newHooks(t, a.URL, true, nil)
 	var offset atomic.Int64
-	h.now = func() time.Time { return time.Now().Add(time.Duration(offset.Load())) }
+	begin := time.Now()
+	h.now = func() time.Time { return begin.Add(time.Duration(offset.Load())) }
 	try := func(text string, after time.Duration, asked int, denied bool) {
 		t.Helper()
 		answer.Store(&text)
@@ -95,7 +96,8 @@ func TestOpenFailures(t *testing.T) {
 	})
 	h, _ := newHooks(t, a.URL, true, func(c *Config) { c.Fail = FailOpen })
 	var offset atomic.Int64
-	h.now = func() time.Time { return time.Now().Add(time.Duration(offset.Load())) }
+	begin := time.Now()
+	h.now = func() time.Time { return begin.Add(time.Duration(offset.Load())) }
 	for i, want := range []struct {
 		asked int
 		err   error
