@@ -120,6 +120,10 @@ func (a *Answer) grant(g auth.Grant, now time.Time) auth.Grant {
 	return g
 }
 
+// minHidden is the shortest credential that is taken for a secret, in bytes: a
+// shorter one may be any word of a reason.
+const minHidden = 8
+
 // hide takes the credential out of a reason that repeats it, which goes to the log as
 // well as to the peer.
 func hide(reason string, q *question) string {
@@ -129,8 +133,11 @@ func hide(reason string, q *question) string {
 		secrets = append(secrets, v...)
 	}
 	for _, s := range secrets {
+		if len(s) < minHidden {
+			continue
+		}
 		begin := s[:min(len(s), 12)] // the reason may have been cut
-		for begin != "" {
+		for {
 			before, rest, found := strings.Cut(reason, begin)
 			if !found {
 				break
