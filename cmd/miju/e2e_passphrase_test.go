@@ -45,7 +45,7 @@ func TestPassphrasesOfSRT(t *testing.T) {
 	push(publish)
 	s.waitLive(t, "alice")
 	command(t, true, "ffmpeg", "-hide_banner", "-nostdin", "-v", "error", "-i", at("request", play), "-t", "1", "-f", "null", "-")
-	out, err = exec.CommandContext(t.Context(), "srt-live-transmit", "-a:no", "-t", "2", at("request", publish), "file://con").CombinedOutput()
+	out, err = exec.CommandContext(t.Context(), "srt-live-transmit", "-a:no", "-t", "30", at("request", publish), "file://con").CombinedOutput()
 	if !strings.Contains(string(out), "Incorrect passphrase") {
 		t.Errorf("to play by a passphrase to publish: %v, %s", err, tail(string(out)))
 	}
