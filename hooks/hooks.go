@@ -141,7 +141,7 @@ func (h *Hooks) decide(ctx context.Context, name string, r *auth.Request, g auth
 	var refusal *auth.Refusal
 	switch {
 	case errors.As(err, &refusal):
-		refusal.Message = hide(refusal.Message, q)
+		refusal.Message = clean(hide(refusal.Message, q), maxMessage)
 		if tries && errors.Is(refusal.Why, auth.ErrUnauthenticated) {
 			h.options.Attempts.Wrong(r.Action, r.RemoteAddr)
 		}

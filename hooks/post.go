@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"strings"
 	"sync"
 	"time"
 )
@@ -169,7 +168,7 @@ func (p *postOffice) deliver(ctx context.Context, l *lane) error {
 	case !ok:
 		return errNothing
 	}
-	if q.now().Sub(x.made) >= q.giveUp || q.srs != strings.HasPrefix(x.kind, "on_") { // of before --hook-style was changed
+	if q.now().Sub(x.made) >= q.giveUp || q.srs != isSRS(x.kind) { // of before --hook-style was changed
 		q.expired.Add(1)
 		return q.remove(ctx, x.n)
 	}

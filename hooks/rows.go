@@ -51,14 +51,19 @@ func (q *queue) write(ctx context.Context, batch []entry) error {
 	return nil
 }
 
+const insertEvent = `INSERT INTO events (stream, kind, passing, made, body) VALUES (?, ?, ?, ?, ?)`
+
 func insert(ctx context.Context, tx *sql.Tx, e *entry) error {
 	var n uint64
+	if isSRS(e.kind) { // players name streams as they like, and SRS knows no numbers
+		_, err := tx.ExecContext(ctx, insertEvent, e.stream, e.kind, e.passing, e.made.UnixMilli(), e.seal(0))
+		return err
+	}
 	if err := tx.QueryRowContext(ctx, `INSERT INTO sequences (stream, n) VALUES (?, 1) ON CONFLICT (stream) DO UPDATE SET n = n + 1 RETURNING n`,
 		e.stream).Scan(&n); err != nil {
 		return err
 	}
-	_, err := tx.ExecContext(ctx, `INSERT INTO events (stream, kind, passing, made, body) VALUES (?, ?, ?, ?, ?)`,
-		e.stream, e.kind, e.passing, e.made.UnixMilli(), e.seal(n))
+	_, err := tx.ExecContext(ctx, insertEvent, e.stream, e.kind, e.passing, e.made.UnixMilli(), e.seal(n))
 	return err
 }
 

@@ -15,6 +15,9 @@ const (
 	onStop      = "on_stop"
 )
 
+// isSRS reports whether something to tell is one of these.
+func isSRS(kind string) bool { return strings.HasPrefix(kind, "on_") }
+
 // callback is what SRS posts, with its names.
 type callback struct {
 	ServerID  string `json:"server_id"`

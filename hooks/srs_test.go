@@ -75,6 +75,10 @@ func TestSRS(t *testing.T) {
 	if got := a.actions(); got != want && got != strings.Replace(want, "on_unpublish c1, on_play "+id, "on_play "+id+", on_unpublish c1", 1) {
 		t.Errorf("%s, want %s", got, want)
 	}
+	var numbered int
+	if err := h.queue.db.QueryRowContext(t.Context(), `SELECT COUNT(*) FROM sequences`).Scan(&numbered); err != nil || numbered != 0 {
+		t.Errorf("numbers of %d streams are kept for good, whatever players call them: %v", numbered, err)
+	}
 	m := heard[0]
 	for k, want := range map[string]any{
 		"server_id": h.queue.server, "ip": "192.0.2.7", "vhost": "__defaultVhost__", "app": "live", "stream": "alice", "param": "?token=yes",
