@@ -54,8 +54,18 @@ type keySet struct {
 	keys  []publicKey
 	count uint64 // how often keys have changed; 0: there never were any
 	tried time.Time
-	// fetching is closed when the fetch that runs is over; nil if none runs.
-	fetching chan struct{}
+	// fetching is the fetch that runs; nil if none does.
+	fetching *fetching
+	closed   bool // run has ended, and nothing is fetched any more
+	running  sync.WaitGroup
+}
+
+// fetching is a fetch of the set. It is nobody's who waits for it: else who asks and
+// goes at once, again and again, could keep it from all.
+type fetching struct {
+	cancel context.CancelFunc
+	done   chan struct{}
+	err    error // once it is done
 }
 
 func newKeySet(url string) *keySet {
@@ -118,31 +128,56 @@ func (s *keySet) lookup(id, alg string) any {
 	return found
 }
 
-// refresh fetches the set, or waits for who does. Whether it was fetched is
-// told only to who fetches it.
+// refresh fetches the set, or waits for the fetch that runs, until ctx ends. Whether
+// it was fetched is told only to who began.
 func (s *keySet) refresh(ctx context.Context) error {
 	s.mu.Lock()
-	if running := s.fetching; running != nil {
-		s.mu.Unlock()
-		select {
-		case <-running:
-		case <-ctx.Done():
+	f, began := s.fetching, false
+	if f == nil {
+		if s.closed {
+			s.mu.Unlock()
+			return context.Canceled
 		}
-		return nil
+		began = true
+		life, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchTimeout)
+		f = &fetching{cancel: cancel, done: make(chan struct{})}
+		s.fetching, s.tried = f, s.now()
+		s.running.Go(func() { s.fetchNow(life, f) })
 	}
-	running := make(chan struct{})
-	s.fetching, s.tried = running, s.now()
 	s.mu.Unlock()
+	select {
+	case <-f.done:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if began {
+		return f.err
+	}
+	return nil
+}
+
+func (s *keySet) fetchNow(ctx context.Context, f *fetching) {
+	defer f.cancel()
 	keys, err := s.fetch(ctx)
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	if err == nil && !slices.EqualFunc(keys, s.keys, publicKey.equal) {
 		s.keys = keys
 		s.count++
 	}
-	s.fetching = nil
+	s.fetching, f.err = nil, err
+	close(f.done)
+}
+
+// close ends the fetch that runs, for good.
+func (s *keySet) close() {
+	s.mu.Lock()
+	s.closed = true
+	if s.fetching != nil {
+		s.fetching.cancel()
+	}
 	s.mu.Unlock()
-	close(running)
-	return err
+	s.running.Wait()
 }
 
 func (k publicKey) equal(other publicKey) bool {
@@ -153,8 +188,6 @@ func (k publicKey) equal(other publicKey) bool {
 // fetch gets the set. Keys that are not understood are left out: others may
 // understand them.
 func (s *keySet) fetch(ctx context.Context) ([]publicKey, error) {
-	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
-	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url, nil)
 	if err != nil {
 		return nil, errors.New("the key set's URL is wrong")
@@ -237,6 +270,7 @@ func parseKey(m jwkset.JWKMarshal) (publicKey, bool) {
 
 // run keeps the set fresh until ctx ends. It tells failed what went wrong.
 func (s *keySet) run(ctx context.Context, every time.Duration, failed func(error)) {
+	defer s.close()
 	for {
 		if err := s.refresh(ctx); err != nil && ctx.Err() == nil {
 			failed(err)

@@ -182,6 +182,41 @@ func TestKeySetURLThatRedirectsOrHangs(t *testing.T) {
 	}
 }
 
+// TestWhoGoesTakesNoKeySetFromOthers: the first who brings a new key's token has it
+// fetched, though it has gone when the set comes.
+func TestWhoGoesTakesNoKeySetFromOthers(t *testing.T) {
+	_, key, _ := ed25519.GenerateKey(rand.Reader)
+	body := set(t, map[string]crypto.PublicKey{"1": key.Public()})
+	asked, release := make(chan struct{}, 9), make(chan struct{})
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked <- struct{}{}
+		<-release
+		fmt.Fprint(w, body)
+	}))
+	defer s.Close()
+	k := newKeySet(s.URL)
+	defer k.close()
+	ctx, leave := context.WithCancel(t.Context())
+	gone := make(chan error)
+	go func() {
+		_, _, err := k.find(ctx, "1", "EdDSA")
+		gone <- err
+	}()
+	<-asked
+	leave()
+	if err := <-gone; err == nil || errors.Is(err, ErrDenied) {
+		t.Errorf("who has gone: %v", err)
+	}
+	close(release)
+	if _, _, err := k.find(t.Context(), "1", "EdDSA"); err != nil {
+		t.Errorf("the next one: %v", err)
+	}
+	k.close()
+	if err := k.refresh(t.Context()); err == nil {
+		t.Error("it is fetched after the end")
+	}
+}
+
 func TestDoorsRunFetchesAndEnds(t *testing.T) {
 	_, key, _ := ed25519.GenerateKey(rand.Reader)
 	s := newKeyServer(t)
