@@ -23,7 +23,12 @@ const (
 // counts.
 const maxTokenID = 128
 
-func credentialOf(id string, hash [sha256.Size]byte) string {
+// credentialOf returns the one of a token with that ID, or with none. What is hashed
+// is what is signed of it: of a signature there may be others that are as good, as of
+// ECDSA, which whoever has one can make.
+func credentialOf(id, token string) string {
+	signed := token[:max(0, strings.LastIndexByte(token, '.'))]
+	hash := sha256.Sum256([]byte(signed))
 	if id != "" && len(id) <= maxTokenID {
 		return idCredential + id
 	}
@@ -52,7 +57,7 @@ func Revocable(s string) (credential string, until time.Time, err error) {
 	if c.Expires != nil && c.ID == "" { // others may have the same ID, and more time
 		until = c.Expires.Time
 	}
-	return credentialOf(c.ID, sha256.Sum256([]byte(s))), until, nil
+	return credentialOf(c.ID, s), until, nil
 }
 
 // revoked are the tokens' credentials that were taken back.

@@ -1,8 +1,14 @@
 package auth
 
 import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"encoding/base64"
 	"errors"
+	"math/big"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -99,6 +105,45 @@ func TestRevokedTokens(t *testing.T) {
 				t.Error("others may have its ID, and it is forgotten")
 			}
 		})
+	}
+}
+
+// TestRevokedWithAnotherSignature: of a signature by ECDSA whoever has it can make
+// another that is as good (n-s for s), and a token that is written differently.
+func TestRevokedWithAnotherSignature(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newKeyServer(t)
+	s.serve(http.StatusOK, set(t, map[string]crypto.PublicKey{"1": &key.PublicKey}))
+	d := doorsWith(t, func(c *Config) { c.JWKS = s.URL })
+	token := sign(t, jwt.SigningMethodES256, key, map[string]any{"kid": "1"}, good(nil))
+	text, signature, _ := strings.Cut(token[strings.IndexByte(token, '.')+1:], ".")
+	text = token[:strings.IndexByte(token, '.')+1] + text
+	b, err := base64.RawURLEncoding.DecodeString(signature)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := elliptic.P256().Params().N
+	new(big.Int).Sub(n, new(big.Int).SetBytes(b[32:])).FillBytes(b[32:])
+	other := text + "." + base64.RawURLEncoding.EncodeToString(b)
+	ask := func(token string) error {
+		_, err := d.Authorize(t.Context(), Request{Action: Publish, Key: alice, Token: token})
+		return err
+	}
+	if err := errors.Join(ask(token), ask(other)); err != nil || other == token {
+		t.Fatal(err)
+	}
+	credential, until, err := Revocable(token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Revoke(credential, until)
+	for _, token := range []string{token, other} {
+		if err := ask(token); !errors.Is(err, ErrRevoked) {
+			t.Errorf("%v", err)
+		}
 	}
 }
 

@@ -98,7 +98,7 @@ func (t *tokens) verify(ctx context.Context, token string) (*verdict, error) {
 	if strings.HasPrefix(v.claims.Subject, OwnSubject) {
 		return nil, fmt.Errorf("%w: the token's subject is reserved", ErrUnauthenticated)
 	}
-	v.credential = credentialOf(v.claims.ID, id)
+	v.credential = credentialOf(v.claims.ID, token)
 	t.verdicts.put(id, v)
 	return v, nil
 }
