@@ -120,6 +120,9 @@ func parseAliyun(v string) signature {
 
 func parseTencent(secret, txTime string) signature {
 	at, ok := unixTime(txTime, 16)
+	// The name's end and the time's beginning are not told apart by what is signed: a
+	// time of another length could take digits from the name.
+	ok = ok && len(txTime) == 8
 	sum, err := hex.DecodeString(secret)
 	if !ok || err != nil || len(sum) != md5.Size {
 		return signature{}

@@ -76,6 +76,7 @@ var signedCases = []struct {
 	{"the viewer's secret to publish", Request{Action: Publish}, "txSecret=" + md5hex("playsecretalice6A1D84A8") + "&txTime=6A1D84A8", false},
 	{"another file", Request{Path: "/live/alice.ts"}, "auth_key=1780319400-0-0-VECTOR1", false},
 	{"another stream", Request{Path: "/live/alicia.flv"}, "txSecret=" + md5hex("playsecretalicia6A1D84A8") + "&txTime=6A1D84A8", false},
+	{"a stream whose name had the first digit of the time", Request{Path: "/live/alice.flv"}, "txSecret=" + md5hex("playsecretalice16A1D84A8") + "&txTime=16A1D84A8", false},
 	{"another time", Request{Path: "/live/alice.flv"}, "auth_key=1780319401-0-0-VECTOR1", false},
 	{"expired", Request{Action: Publish}, "auth_key=1780315199-0-0-" + md5hex("/live/alice-1780315199-0-0-pushsecret"), false},
 	{"three parts", Request{Path: "/live/alice.flv"}, "auth_key=1780319400-0-VECTOR1", false},
