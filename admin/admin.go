@@ -137,7 +137,7 @@ func (a *api) door(next http.Handler) http.Handler {
 		case errors.Is(err, auth.ErrDenied):
 			refuse(w, http.StatusForbidden, "denied", err.Error())
 		default:
-			a.log.Error("cannot decide who is an operator", "err", err)
+			a.undecided.Log(a.log, "cannot decide who is an operator", err)
 			refuse(w, http.StatusServiceUnavailable, "undecided", "it cannot be decided now who is an operator")
 		}
 	})
@@ -204,6 +204,7 @@ func answer(w http.ResponseWriter, status int, body any) {
 }
 
 type api struct {
-	sources Sources
-	log     *slog.Logger
+	undecided auth.Undecided
+	sources   Sources
+	log       *slog.Logger
 }

@@ -120,7 +120,7 @@ func (m *member) join(c *Join, id string) error {
 		m.expel("denied", CloseDenied)
 		return nil
 	case err != nil:
-		m.server.log.Error("cannot decide who may chat", "stream", m.key, "err", err)
+		m.server.undecided.Log(m.server.log, "cannot decide who may chat", err, "stream", m.key)
 		m.expel("undecided", CloseUndecided)
 		return nil
 	}

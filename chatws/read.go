@@ -66,7 +66,7 @@ func (s *Server) mayRead(w http.ResponseWriter, r *http.Request, key streamkey.K
 		}
 		fail(w, http.StatusForbidden, "denied", message)
 	default:
-		s.log.Error("cannot decide who may chat", "stream", key, "err", err)
+		s.undecided.Log(s.log, "cannot decide who may chat", err, "stream", key)
 		s.refused["undecided"].Add(1)
 		w.Header().Set("Retry-After", "5")
 		fail(w, http.StatusServiceUnavailable, "undecided", "it cannot be decided now who may read this chat")

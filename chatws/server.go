@@ -53,6 +53,8 @@ type Server struct {
 	running sync.WaitGroup
 	closing chan struct{}
 
+	undecided auth.Undecided
+
 	// mu guards the lists of who is where. It is taken before a member's
 	// lock, never with a room's, and not held while something is said.
 	mu      sync.Mutex

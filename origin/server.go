@@ -64,6 +64,7 @@ type Server struct {
 	// overloadLogged is when the log spoke of refused viewers last, in Unix
 	// seconds.
 	overloadLogged atomic.Int64
+	undecided      auth.Undecided
 	held           held
 	counters
 }
@@ -226,7 +227,7 @@ func (s *Server) may(w http.ResponseWriter, r *http.Request, q auth.Request) (au
 	case errors.Is(err, auth.ErrDenied):
 		s.fail(w, http.StatusForbidden, "denied", err.Error())
 	default:
-		s.log.Error("cannot decide who may play", "stream", q.Key, "err", err)
+		s.undecided.Log(s.log, "cannot decide who may play", err, "stream", q.Key)
 		s.fail(w, http.StatusServiceUnavailable, "undecided", "cannot decide now whether you may play this")
 	}
 	return auth.Grant{}, false
