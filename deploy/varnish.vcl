@@ -113,6 +113,11 @@ sub vcl_backend_response {
         set beresp.ttl = 0s;
         return (deliver);
     }
+    if (beresp.status == 401 || beresp.status == 403 || beresp.status == 429) {
+        # One viewer is refused, by its address or by whom an application knows.
+        set beresp.ttl = 0s;
+        return (deliver);
+    }
     if (beresp.status >= 500 || beresp.http.Cache-Control ~ "no-store") {
         # All who wait hear of the failure at once, not one after the other.
         set beresp.ttl = 1s;

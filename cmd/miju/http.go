@@ -39,6 +39,8 @@ func (s *server) listenHTTP() (err error) {
 	return nil
 }
 
+var connectionClose = []string{"close"}
+
 // httpServer returns a server for serveHTTP.
 func (s *server) httpServer(ctx context.Context, h http.Handler) *http.Server {
 	hs := &http.Server{
@@ -86,6 +88,11 @@ func (s *server) route(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.peers.Introduce(r)
+	if len(r.Header["Upgrade"]) > 0 {
+		// An edge may have joined its client's connection to this one, for good. Where
+		// that becomes no WebSocket the client would speak next as the edge.
+		w.Header()["Connection"] = connectionClose
+	}
 	auth.CutToken(r)
 	if parts := strings.SplitN(r.URL.Path, "/", 5); len(parts) >= 4 && parts[3] == "chat" {
 		s.chat.ServeHTTP(w, r)
