@@ -243,6 +243,12 @@ func TestReasonsHideCredentials(t *testing.T) {
 			t.Errorf("%q became %q, want %q", reason, got, want)
 		}
 	}
+	// What stands in the place of a credential may be a part of one.
+	for _, token := range []string{"………", "\xa6……\xe2\x80", "\xe2"} {
+		if reason := strings.Repeat("wait……… ", 30); len(hide(reason, &question{Token: token})) > len(reason) {
+			t.Errorf("%q makes a reason longer", token)
+		}
+	}
 	if got := hide("no such token", &question{Token: "no"}); got != "no such token" {
 		t.Errorf("a word is taken for a secret: %q", got)
 	}
