@@ -14,7 +14,7 @@ run: build
 # Everything that must hold; installs the Debian packages it needs.
 test: tools web lint vuln cross
 	cd $(WEB) && npm test
-	$(GO) test -race $$($(GO) list ./... | grep -v -e /cmd/miju -e /ingest/srt)
+	$(GO) test -race -p 3 $$($(GO) list ./... | grep -v -e /cmd/miju -e /ingest/srt)
 	$(GO) test -race ./ingest/srt/... # alone: the kernel drops packets that a busy machine does not take in time
 	$(GO) test -race -parallel 6 -timeout 12m ./cmd/miju # with the machine to itself: browsers play in it
 

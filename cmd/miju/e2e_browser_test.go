@@ -63,6 +63,7 @@ func TestWatchPagePlays(t *testing.T) {
 		s.waitLive(t, name)
 		for _, engine := range engines {
 			t.Run(engine+" "+name, func(t *testing.T) {
+				t.Parallel()
 				// A browser that the machine lets wait for half a second
 				// stalls whatever the server does; three times in a row is ours.
 				var problems []string

@@ -154,7 +154,7 @@ func watchThroughEdges(t *testing.T, viewers int, length time.Duration) {
 }
 
 // TestEdgeViewers needs the machine to itself.
-func TestEdgeViewers(t *testing.T) { watchThroughEdges(t, 40, 10*time.Second) }
+func TestEdgeViewers(t *testing.T) { watchThroughEdges(t, 40, 6*time.Second) }
 
 func TestEdgeCrowd(t *testing.T) {
 	if os.Getenv("MIJU_SOAK") == "" {

@@ -19,7 +19,6 @@ var shownByGStreamer = regexp.MustCompile(`GstBin:([av])bin/.*last-message = cha
 // TestHLSPlayedByGStreamer has both of GStreamer's HLS players decode a live
 // stream: playbin has the older hlsdemux, playbin3 has hlsdemux2.
 func TestHLSPlayedByGStreamer(t *testing.T) {
-	t.Parallel()
 	s := start(t)
 	push(t, "h264-bframes-aac.flv", "flv", s.rtmpURL("x"))
 	s.waitSegments(t, "x")

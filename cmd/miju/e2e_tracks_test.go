@@ -32,6 +32,7 @@ func TestWatchPagePlaysWithoutSound(t *testing.T) {
 		}
 		for _, engine := range engines {
 			t.Run(c.name+" "+engine, func(t *testing.T) {
+				t.Parallel()
 				var problems []string
 				for try := range 3 { // the machine may be what stalls
 					problem := s.playWithoutSound(t, fmt.Sprintf("%s-%s-%d", c.name, engine, try), engine, c.sound)

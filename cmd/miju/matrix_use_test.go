@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -189,10 +191,7 @@ func TestMatrixRevokedInUse(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			m.atDoors(t, func(ctx context.Context, d *door, c *call) error {
-				if c.app = "live"; d.action == auth.Publish {
-					c.name += strings.ReplaceAll(name, " ", "")
-				}
+			visit := func(ctx context.Context, d *door, c *call) error {
 				secret, revoke, err := make(d, c)
 				if secret == "" || err != nil {
 					return err
@@ -218,6 +217,21 @@ func TestMatrixRevokedInUse(t *testing.T) {
 					v.leave()
 				}
 				return book.ended(t, d, "revoked", told, err, time.Time{})
+			}
+			m.atDoors(t, func(ctx context.Context, d *door, c *call) (err error) {
+				c.app = "live"
+				began := c.name
+				// On a busy machine a publisher that goes on sending may not read in time
+				// what it is told.
+				for i := range 3 {
+					if d.action == auth.Publish {
+						c.name = fmt.Sprintf("%s%s%d", began, strings.ReplaceAll(name, " ", ""), i)
+					}
+					if err = visit(ctx, d, c); !errors.Is(err, syscall.EPIPE) && !errors.Is(err, syscall.ECONNRESET) {
+						break
+					}
+				}
+				return err
 			})
 		})
 	}
