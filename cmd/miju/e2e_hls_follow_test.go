@@ -172,6 +172,9 @@ func (r *rendition) broken(ctx context.Context) error {
 	return nil
 }
 
+// soonest is what a busy machine needs to answer with what was there already.
+const soonest = 100 * time.Millisecond
+
 // next waits for the delta update of the next state and then takes the whole.
 func (r *rendition) next(ctx context.Context, query string) (*hlstest.Playlist, error) {
 	r.mu.Lock()
@@ -188,7 +191,7 @@ func (r *rendition) next(ctx context.Context, query string) (*hlstest.Playlist, 
 		if err != nil {
 			return nil, err
 		}
-		if time.Since(asked) < 20*time.Millisecond { // it was there before others went on
+		if time.Since(asked) < soonest { // it was there before others went on
 			ends = nil
 		}
 		break
