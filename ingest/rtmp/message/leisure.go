@@ -3,7 +3,7 @@ package message
 import (
 	"io"
 	"net"
-	"sync/atomic"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -81,13 +81,17 @@ type leisure struct {
 	raw    syscall.RawConn
 	rhythm *rhythm
 
-	low   atomic.Int64 // from how many bytes on the kernel wakes the process
-	late  *time.Timer  // sets it to 1
-	empty bool         // there was no more when it was read last
+	late  *time.Timer // has the kernel wake at once
+	empty bool        // there was no more when it was read last
 	try   func(fd uintptr) bool
 	buf   []byte // of try, and what came of it
 	n     int
 	err   error
+
+	// mu is held while the kernel is told, so that what it was told last is low:
+	// from how many bytes on it wakes the process.
+	mu  sync.Mutex
+	low int
 }
 
 // newLeisure returns how to read c from now on, which is c itself if the system
@@ -101,8 +105,7 @@ func newLeisure(c net.Conn, o Leisure, r *rhythm) io.Reader {
 	if err != nil {
 		return c
 	}
-	l := &leisure{Leisure: o, conn: c, raw: raw, rhythm: r, empty: true}
-	l.low.Store(1)
+	l := &leisure{Leisure: o, conn: c, raw: raw, rhythm: r, empty: true, low: 1}
 	l.try = func(fd uintptr) bool {
 		l.n, l.err = tryRead(fd, l.buf)
 		return true
@@ -150,10 +153,12 @@ func (l *leisure) now(b []byte) (int, error) {
 }
 
 // wake says from how many bytes on the kernel wakes the process, which it does at
-// once if so many are there. The timer may call it beside the reader: if the
-// reader's word is the older one and the last to arrive, the next timer mends that.
+// once if so many are there. The timer calls it beside the reader.
 func (l *leisure) wake(bytes int) {
-	if l.low.Swap(int64(bytes)) != int64(bytes) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.low != bytes {
+		l.low = bytes
 		l.raw.Control(func(fd uintptr) { setLowat(fd, bytes) }) // a closed connection says so when it is read
 	}
 }
