@@ -256,15 +256,7 @@ func waitFor(t *testing.T, what func() bool) {
 
 // What is older than TLS 1.2 is refused, and so are weak ciphers.
 func TestVersions(t *testing.T) {
-	dir := t.TempDir()
-	c := Config{Cert: filepath.Join(dir, "tls.crt"), Key: filepath.Join(dir, "tls.key")}
-	cert, key := pair(t, 1, time.Now().Add(time.Hour))
-	write(t, c.Cert, cert)
-	write(t, c.Key, key)
-	s, err := Open(c, "", slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := opened(t)
 	for version, want := range map[uint16]bool{tls.VersionTLS10: false, tls.VersionTLS11: false, tls.VersionTLS12: true, tls.VersionTLS13: true} {
 		client := lenient()
 		client.MinVersion, client.MaxVersion = version, version
@@ -309,15 +301,7 @@ func TestCheck(t *testing.T) {
 // A listener that speaks no web protocol takes clients that offer some, and chooses
 // none.
 func TestNoProtocolIsChosen(t *testing.T) {
-	dir := t.TempDir()
-	c := Config{Cert: filepath.Join(dir, "tls.crt"), Key: filepath.Join(dir, "tls.key")}
-	cert, key := pair(t, 1, time.Now().Add(time.Hour))
-	write(t, c.Cert, cert)
-	write(t, c.Key, key)
-	s, err := Open(c, "", slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := opened(t)
 	client := lenient()
 	client.NextProtos = []string{"h2", "http/1.1"}
 	client.VerifyConnection = func(state tls.ConnectionState) error {
@@ -329,4 +313,19 @@ func TestNoProtocolIsChosen(t *testing.T) {
 	if n, err := shown(s.TLS(), client); n != 1 || err != nil {
 		t.Error(n, err)
 	}
+}
+
+// opened returns a source of a pair that is good.
+func opened(t *testing.T) *Source {
+	t.Helper()
+	dir := t.TempDir()
+	c := Config{Cert: filepath.Join(dir, "tls.crt"), Key: filepath.Join(dir, "tls.key")}
+	cert, key := pair(t, 1, time.Now().Add(time.Hour))
+	write(t, c.Cert, cert)
+	write(t, c.Key, key)
+	s, err := Open(c, "", slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
