@@ -43,6 +43,7 @@ type Authority struct {
 // quick has Pebble wait for nothing; it reads the environment for that.
 var quick = sync.OnceFunc(func() {
 	os.Setenv("PEBBLE_VA_NOSLEEP", "1")
+	os.Setenv("PEBBLE_WFE_NONCEREJECT", "0") // it refuses some requests by chance otherwise
 })
 
 // Start runs an authority whose certificates are good for so many seconds (0 is
