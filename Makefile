@@ -1,5 +1,8 @@
 # Miju. The first three targets are all that most people need.
 GO      ?= go
+# The release that go.mod names, also where the environment (as images of Go do)
+# says to stay with the one that is installed. Without a network: make GOTOOLCHAIN=local
+export GOTOOLCHAIN := auto
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 WEB     := origin/web
