@@ -20,7 +20,7 @@ type Config struct {
 	Tells   string        `flag:"hook-tells" group:"auth" help:"what --hook is told: streams (started, suspended, resumed, ended), viewers (how many, now and then), with commas; empty: nothing"`
 	Viewers time.Duration `flag:"hook-viewers" group:"auth" help:"how often --hook is told how many watch a stream" min:"1s" max:"1h"`
 	GiveUp  time.Duration `flag:"hook-give-up" group:"auth" help:"how long --hook is tried to be told something" min:"1s" max:"720h"`
-	Queue   int           `flag:"hook-queue" group:"limits" help:"what may wait to be told to --hook; over it the oldest counts of viewers go first, then the oldest of the rest" min:"100" max:"10000000"`
+	Queue   int           `flag:"hook-queue" group:"limits" help:"what may wait to be told to --hook; over it the oldest counts of viewers go first, then what is of players (on_stop), then the oldest of the rest" min:"100" max:"10000000"`
 }
 
 // The styles of Config.Style and the values of Config.Fail.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"sync"
@@ -136,6 +137,9 @@ func (h *Hooks) decide(ctx context.Context, name string, r *auth.Request, g auth
 		}
 	}
 	q := h.question(name, r, g, alone)
+	if q.tooLong() {
+		return auth.Grant{}, true, fmt.Errorf("%w: the credential is too long", auth.ErrUnauthenticated)
+	}
 	a, err := h.ask(ctx, name, q)
 	answered = err == nil
 	var refusal *auth.Refusal

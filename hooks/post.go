@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"time"
 )
@@ -26,12 +27,13 @@ const (
 type postOffice struct {
 	queue *queue
 
-	mu     sync.Mutex
-	lanes  map[string]*lane // of streams with something to tell
-	ready  lanes
-	active int
-	idle   chan struct{} // signalled when a delivery ends
-	wake   chan struct{}
+	mu    sync.Mutex
+	lanes map[string]*lane // of streams with something to tell
+	// ready are those that wait; what is of players is told when nothing of streams is due.
+	ready, players lanes
+	active         int
+	idle           chan struct{} // signalled when a delivery ends
+	wake           chan struct{}
 }
 
 // lane is a stream's place in the post office.
@@ -58,11 +60,37 @@ func (p *postOffice) add(stream string) {
 	case l == nil:
 		l = &lane{stream: stream, due: p.queue.now()}
 		p.lanes[stream] = l
-		heap.Push(&p.ready, l)
+		p.put(l)
 		signal(p.wake)
 	case l.busy:
 		l.more = true
 	}
+}
+
+// put has a lane wait until it is due. The lock is held.
+func (p *postOffice) put(l *lane) {
+	if strings.HasPrefix(l.stream, ofPlayers) {
+		heap.Push(&p.players, l)
+		return
+	}
+	heap.Push(&p.ready, l)
+}
+
+// first returns those of which the next is due, or how long none is. The lock is
+// held.
+func (p *postOffice) first() (*lanes, time.Duration) {
+	now, wait := p.queue.now(), maxPause
+	for _, all := range []*lanes{&p.ready, &p.players} {
+		if len(*all) == 0 {
+			continue
+		}
+		until := (*all)[0].due.Sub(now)
+		if until <= 0 {
+			return all, 0
+		}
+		wait = min(wait, until)
+	}
+	return nil, wait
 }
 
 func signal(c chan struct{}) {
@@ -97,13 +125,14 @@ func (p *postOffice) run(ctx context.Context) {
 func (p *postOffice) pick() (*lane, time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.active == deliveriesAtOnce || len(p.ready) == 0 {
+	if p.active == deliveriesAtOnce {
 		return nil, maxPause
 	}
-	if wait := p.ready[0].due.Sub(p.queue.now()); wait > 0 {
+	due, wait := p.first()
+	if due == nil {
 		return nil, wait
 	}
-	l := heap.Pop(&p.ready).(*lane)
+	l := heap.Pop(due).(*lane)
 	l.busy, l.more = true, false
 	p.active++
 	return l, 0
@@ -122,17 +151,17 @@ func (p *postOffice) finish(l *lane, err error) {
 	switch {
 	case err == nil:
 		l.fails, l.due = 0, now
-		heap.Push(&p.ready, l)
+		p.put(l)
 	case errors.Is(err, errNothing) && l.more:
 		l.due = now
-		heap.Push(&p.ready, l)
+		p.put(l)
 	case errors.Is(err, errNothing):
 		delete(p.lanes, l.stream)
 	default:
 		pause := min(p.queue.pause<<min(l.fails, 16), maxPause)
 		l.fails++
 		l.due = now.Add(pause/2 + rand.N(pause))
-		heap.Push(&p.ready, l)
+		p.put(l)
 	}
 	signal(p.wake)
 	signal(p.idle)
@@ -142,7 +171,8 @@ func (p *postOffice) finish(l *lane, err error) {
 func (p *postOffice) drain(ctx context.Context) {
 	for {
 		p.mu.Lock()
-		done := p.active == 0 && (len(p.ready) == 0 || p.ready[0].due.After(p.queue.now()))
+		due, _ := p.first()
+		done := p.active == 0 && due == nil
 		p.mu.Unlock()
 		if done {
 			return

@@ -21,8 +21,9 @@ const queueFile = "hooks.db"
 
 const (
 	// maxInbox bounds what waits to be written, and maxPassing how much of it may
-	// be what is soon out of date.
-	maxInbox, maxPassing = 100000, 1000
+	// be what is soon out of date; players may fill maxOfPlayers, for streams must
+	// have room left.
+	maxInbox, maxPassing, maxOfPlayers = 100000, 1000, 90000
 	// maxBatch is how much is written at once.
 	maxBatch = 1000
 	// diskPause is between two tries to write.
@@ -31,7 +32,7 @@ const (
 
 // schema makes the tables. An entry of events waits to be told; opens has what is
 // told at the next start of what has no end until then; sequences has the number
-// of each stream's last event.
+// of each stream's last event. The column passing is a rank, stream a lane.
 const schema = `
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS events (n INTEGER PRIMARY KEY AUTOINCREMENT, stream TEXT NOT NULL, kind TEXT NOT NULL, passing INTEGER NOT NULL, made INTEGER NOT NULL, body BLOB NOT NULL);
@@ -43,17 +44,26 @@ CREATE TABLE IF NOT EXISTS sequences (stream TEXT PRIMARY KEY, n INTEGER NOT NUL
 
 // entry is one thing to write into the queue.
 type entry struct {
+	// stream is what it is of. Such entries are told in their order.
 	stream, kind string
 	made         time.Time
 	// seal makes the body with the stream's next number; nil: nothing is told.
 	seal func(sequence uint64) []byte
-	// passing is set for what is the first to go when there is no room.
-	passing bool
+	rank rank
 	// opens is what to tell should nobody tell the end; closes says by its id that
 	// somebody did.
 	opens  *opened
 	closes string
 }
+
+// rank says what goes when there is no room.
+type rank int
+
+const (
+	rankStream  rank = iota // goes last
+	rankViewers             // goes first: it is soon out of date
+	rankPlayer              // goes second: anybody may come and go
+)
 
 type opened struct {
 	id, kind string
@@ -80,7 +90,7 @@ type queue struct {
 
 	mu      sync.Mutex
 	inbox   []entry
-	passing int // of the inbox
+	passing int // of the inbox, with rankViewers
 	wake    chan struct{}
 
 	post postOffice
@@ -90,6 +100,11 @@ type queue struct {
 	told, retried, expired, over atomic.Uint64
 	failing                      atomic.Bool
 	logged                       atomic.Int64
+
+	// lossLogged is when the log spoke of what is lost, and how much it was by then.
+	// They belong to run.
+	lossLogged time.Time
+	lossSaid   uint64
 }
 
 // Told are the counters of what the application is told.
@@ -226,7 +241,7 @@ func (q *queue) leftOpen(ctx context.Context) (all []entry, err error) {
 func (q *queue) add(e entry) {
 	e.made = q.now()
 	q.mu.Lock()
-	if e.passing && q.passing >= maxPassing || len(q.inbox) >= maxInbox {
+	if e.rank == rankViewers && q.passing >= maxPassing || e.rank == rankPlayer && len(q.inbox) >= maxOfPlayers || len(q.inbox) >= maxInbox {
 		q.mu.Unlock()
 		q.over.Add(1)
 		return
@@ -235,7 +250,7 @@ func (q *queue) add(e entry) {
 	if e.seal != nil {
 		q.unwritten.Add(1)
 	}
-	if e.passing {
+	if e.rank == rankViewers {
 		q.passing++
 	}
 	q.mu.Unlock()
@@ -253,7 +268,7 @@ func (q *queue) take() []entry {
 	batch := q.inbox[:n:n]
 	q.inbox = q.inbox[n:]
 	for i := range batch {
-		if batch[i].passing {
+		if batch[i].rank == rankViewers {
 			q.passing--
 		}
 	}
@@ -266,7 +281,7 @@ func (q *queue) giveBack(batch []entry) {
 	defer q.mu.Unlock()
 	q.inbox = append(batch, q.inbox...)
 	for i := range batch {
-		if batch[i].passing {
+		if batch[i].rank == rankViewers {
 			q.passing++
 		}
 	}
@@ -318,7 +333,18 @@ func (q *queue) writeAll(ctx context.Context) {
 				q.post.add(batch[i].stream)
 			}
 		}
+		q.sayLost()
 	}
+}
+
+// sayLost logs once a minute what was lost for want of room.
+func (q *queue) sayLost() {
+	now, lost := q.now(), q.over.Load()
+	if lost == q.lossSaid || now.Sub(q.lossLogged) < time.Minute {
+		return
+	}
+	q.log.Error("too much waits to be told to the hook, some of it is dropped", "waiting", q.waiting.Load(), "dropped", lost-q.lossSaid)
+	q.lossLogged, q.lossSaid = now, lost
 }
 
 // complain logs once a minute.

@@ -58,7 +58,11 @@ func eventually(t *testing.T, what string, done func() bool) {
 
 func told(stream, kind string) entry {
 	e := Event{ID: newID("e"), Type: kind, Stream: stream}
-	return entry{stream: stream, kind: kind, seal: e.seal, passing: kind == streamViewers}
+	x := entry{stream: stream, kind: kind, seal: e.seal}
+	if kind == streamViewers {
+		x.rank = rankViewers
+	}
+	return x
 }
 
 // sequencesOf are the numbers that were heard of each stream.

@@ -56,21 +56,22 @@ const insertEvent = `INSERT INTO events (stream, kind, passing, made, body) VALU
 func insert(ctx context.Context, tx *sql.Tx, e *entry) error {
 	var n uint64
 	if isSRS(e.kind) { // players name streams as they like, and SRS knows no numbers
-		_, err := tx.ExecContext(ctx, insertEvent, e.stream, e.kind, e.passing, e.made.UnixMilli(), e.seal(0))
+		_, err := tx.ExecContext(ctx, insertEvent, e.stream, e.kind, e.rank, e.made.UnixMilli(), e.seal(0))
 		return err
 	}
 	if err := tx.QueryRowContext(ctx, `INSERT INTO sequences (stream, n) VALUES (?, 1) ON CONFLICT (stream) DO UPDATE SET n = n + 1 RETURNING n`,
 		e.stream).Scan(&n); err != nil {
 		return err
 	}
-	_, err := tx.ExecContext(ctx, insertEvent, e.stream, e.kind, e.passing, e.made.UnixMilli(), e.seal(n))
+	_, err := tx.ExecContext(ctx, insertEvent, e.stream, e.kind, e.rank, e.made.UnixMilli(), e.seal(n))
 	return err
 }
 
-// makeRoom drops the oldest of what passes, then the oldest of the rest.
+// makeRoom drops the oldest counts of viewers, then the oldest of players, then the
+// oldest of the rest.
 func makeRoom(ctx context.Context, tx *sql.Tx, excess int64) (dropped int64, err error) {
-	for _, which := range []string{`WHERE passing = 1`, ``} {
-		r, err := tx.ExecContext(ctx, `DELETE FROM events WHERE n IN (SELECT n FROM events `+which+` ORDER BY n LIMIT ?)`, excess-dropped)
+	for _, which := range []rank{rankViewers, rankPlayer, rankStream} {
+		r, err := tx.ExecContext(ctx, `DELETE FROM events WHERE n IN (SELECT n FROM events WHERE passing = ? ORDER BY n LIMIT ?)`, which, excess-dropped)
 		if err != nil {
 			return dropped, err
 		}

@@ -15,6 +15,19 @@ const (
 	onStop      = "on_stop"
 )
 
+// maxCredential bounds what stands in param, in bytes of JSON: it is kept on the
+// disk until the end was told.
+const maxCredential = 4096
+
+// tooLong reports whether a peer brings more.
+func (q *question) tooLong() bool {
+	if len(q.Query)+len(q.Token) > 2*maxCredential { // it may be in both
+		return true
+	}
+	b, err := json.Marshal(param(q))
+	return err != nil || len(b) > maxCredential
+}
+
 // isSRS reports whether something to tell is one of these.
 func isSRS(kind string) bool { return strings.HasPrefix(kind, "on_") }
 
@@ -80,12 +93,20 @@ func (h *Hooks) open(q *question) func() {
 	c := callbackOf(q)
 	c.PageURL = nil
 	c.Action = onUnpublish
+	begun := entry{stream: q.Stream}
 	if q.Type == askPlay {
 		c.Action = onStop
+		begun = entry{stream: ofPlayers + q.Stream, rank: rankPlayer}
 	}
 	body := c.body()
-	h.queue.add(entry{stream: q.Stream, opens: &opened{id: c.ClientID, kind: c.Action, body: body}})
-	return sync.OnceFunc(func() {
-		h.queue.add(entry{stream: q.Stream, kind: c.Action, seal: func(uint64) []byte { return body }, closes: c.ClientID})
-	})
+	over := begun
+	begun.opens = &opened{id: c.ClientID, kind: c.Action, body: body}
+	over.kind, over.seal, over.closes = c.Action, func(uint64) []byte { return body }, c.ClientID
+	h.queue.add(begun)
+	return sync.OnceFunc(func() { h.queue.add(over) })
 }
+
+// ofPlayers stands before the stream of what is told of its players, which has an
+// order of its own: whoever comes and goes in a loop must not keep back that its
+// publisher has gone.
+const ofPlayers = "players of "

@@ -146,8 +146,10 @@ func (h *Hooks) tellOf(key streamkey.Key, l *life, kind, reason string) {
 		p := l.publisher
 		e.Publisher = &p
 	}
-	x := entry{stream: e.Stream, kind: kind, seal: e.seal, passing: kind == streamViewers}
+	x := entry{stream: e.Stream, kind: kind, seal: e.seal}
 	switch kind {
+	case streamViewers:
+		x.rank = rankViewers
 	case streamStarted:
 		closing := e
 		closing.Reason, closing.Started = ReasonServerLost, e.Time
