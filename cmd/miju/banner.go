@@ -40,7 +40,11 @@ func (s *server) banner() string {
 		fmt.Fprintf(&b, "  HTTPS        https://%s/live/NAME   (the certificate's name instead of localhost)\n", reachable(s.https.Addr()))
 	}
 	if s.admin != nil {
-		fmt.Fprintf(&b, "  Operators    http://%[1]s/api/v1/streams, /metrics, /healthz\n", reachable(s.admin.Addr()))
+		with := ""
+		if s.config.operatorsNeedToken() {
+			with = "   (with a token: miju token --operate)"
+		}
+		fmt.Fprintf(&b, "  Operators    http://%s/api/v1/streams, /metrics, /healthz%s\n", reachable(s.admin.Addr()), with)
 	}
 	return b.String() + "\n"
 }

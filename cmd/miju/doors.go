@@ -6,7 +6,6 @@ import (
 	"net"
 	"time"
 
-	"github.com/miju-live/miju/admin"
 	"github.com/miju-live/miju/auth"
 	"github.com/miju-live/miju/ingest/srt"
 	"github.com/miju-live/miju/peer"
@@ -48,7 +47,9 @@ func (c *config) proxied() bool { return c.Peers.Trusted != "" }
 func (c *config) needsToken() error {
 	const why = "needs tokens, and there is nothing to verify one by: set --data-dir or --jwks-url"
 	switch {
-	case c.Admin.Listen != "" && !admin.Loopback(c.Admin.Listen):
+	case c.operatorsNeedToken() && c.proxied():
+		return fmt.Errorf("--admin %s with --trusted-proxy, which may bring anybody, %s", c.Admin.Listen, why)
+	case c.operatorsNeedToken():
 		return fmt.Errorf("--admin %s is no loopback address, so it %s", c.Admin.Listen, why)
 	case c.Auth.Publish == auth.ByToken && c.Auth.SignPublish == "":
 		return fmt.Errorf("--publish-auth %s %s", auth.ByToken, why)

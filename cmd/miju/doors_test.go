@@ -49,6 +49,7 @@ func TestOperatorsBringTokens(t *testing.T) {
 func TestDoorsThatNobodyCouldPass(t *testing.T) {
 	for _, args := range [][]string{
 		{"--admin", "0.0.0.0:8081"}, {"--admin", ":8081"}, {"--publish-auth", "token"}, {"--play-auth", "token"}, {"--chat-auth", "token"},
+		{"--trusted-proxy", "10.0.0.0/8"},
 	} {
 		if out, err := run(t, nil, append([]string{"check", "--data-dir", ""}, args...)...); err == nil || !strings.Contains(err.Error(), "--data-dir or --jwks-url") {
 			t.Errorf("%v: %s %v", args, out, err)
@@ -56,6 +57,9 @@ func TestDoorsThatNobodyCouldPass(t *testing.T) {
 		if out, err := run(t, nil, append([]string{"check"}, args...)...); err != nil {
 			t.Errorf("%v with a secret: %s %v", args, out, err)
 		}
+	}
+	if out, err := run(t, nil, "check", "--data-dir", "", "--trusted-proxy", "10.0.0.0/8", "--admin", ""); err != nil {
+		t.Errorf("without operators: %s %v", out, err)
 	}
 }
 

@@ -95,16 +95,28 @@ func TestGuessersMustPause(t *testing.T) {
 	s.tellsNothing(t)
 }
 
-// TestOperatorsBehindAProxy: a loopback address is no reason to let those in whom a
-// proxy brings from elsewhere.
+// TestOperatorsBehindAProxy: a loopback address is no reason to let anybody in once a
+// proxy may bring others, whatever it says of them.
 func TestOperatorsBehindAProxy(t *testing.T) {
 	t.Parallel()
 	s := startWith(t, nil, func(c *config) { c.Peers.Trusted = "127.0.0.1" })
 	at := s.adminURL("/api/v1/streams")
-	if status, _ := askFrom(t, "203.0.113.66", at); status != http.StatusUnauthorized {
-		t.Errorf("from elsewhere: %d", status)
+	for _, address := range []string{"203.0.113.66", "127.0.0.1", "::1", "127.0.0.2"} {
+		if status, _ := askFrom(t, address, at); status != http.StatusUnauthorized {
+			t.Errorf("from %s: %d", address, status)
+		}
 	}
-	if status, _ := get(t, at); status != http.StatusOK {
+	// A proxy on this machine that does not say whom it brings, or an operator here.
+	if status, _ := get(t, at); status != http.StatusUnauthorized {
 		t.Errorf("from here: %d", status)
+	}
+	if status, _ := get(t, s.adminURL("/healthz")); status != http.StatusOK {
+		t.Errorf("health: %d", status)
+	}
+	if status, body, _ := getAs(t, at, s.mint(t, auth.ActionsOf(auth.Admin))); status != http.StatusOK {
+		t.Errorf("with a token: %d %s", status, body)
+	}
+	if !strings.Contains(s.banner(), "miju token --operate") {
+		t.Errorf("nobody is told:\n%s", s.banner())
 	}
 }

@@ -292,7 +292,8 @@ func TestHealthChecksAreNoNews(t *testing.T) {
 // viewers are carried, as on a bare socket.
 func TestProxiedAreNoSlower(t *testing.T) {
 	t.Parallel()
-	p := runMiju(t, "--rtmp=127.0.0.1:0", "--srt=", "--http=127.0.0.1:0", "--admin=127.0.0.1:0", "--data-dir=", "--trusted-proxy=127.0.0.1", "--publish-auth=open", "--demo=false")
+	dir := t.TempDir()
+	p := runMiju(t, "--rtmp=127.0.0.1:0", "--srt=", "--http=127.0.0.1:0", "--admin=127.0.0.1:0", "--data-dir="+dir, "--trusted-proxy=127.0.0.1", "--publish-auth=open", "--demo=false")
 	at := func(scheme, path string) (host string) {
 		waitFor(t, "the banner", func() bool {
 			_, rest, _ := strings.Cut(p.output.String(), scheme+"://localhost:")
@@ -308,9 +309,12 @@ func TestProxiedAreNoSlower(t *testing.T) {
 	rtmp, web := at("rtmp", "/live\n"), at("ws", "/live/NAME/chat")
 	_, rest, _ := strings.Cut(p.output.String(), "Operators    http://")
 	operators, _, _ := strings.Cut(rest, "/")
+	token, err := run(t, nil, "token", "--data-dir", dir, "--operate")
+	if err != nil {
+		t.Fatal(err)
+	}
 	stacks := func() string {
-		_, body := get(t, "http://"+operators+"/debug/pprof/goroutine?debug=1")
-		return body
+		return ask(t, http.MethodGet, "http://"+operators+"/debug/pprof/goroutine?debug=1", "Authorization", "Bearer "+strings.Fields(token)[0]).body
 	}
 	publisher := publishThrough(t, client.Dialer{DialContext: through(proxyV1("203.0.113.7:5001"))}, "rtmp://"+rtmp+"/live/x")
 	var sending sync.WaitGroup

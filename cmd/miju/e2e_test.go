@@ -209,10 +209,21 @@ func get(t testing.TB, url string) (int, string) {
 	return r.StatusCode, string(b)
 }
 
+// operate returns what an operator is shown at a path.
+func (s *testServer) operate(t testing.TB, path string) (int, string) {
+	t.Helper()
+	var header []string
+	if s.doors != nil && s.config.operatorsNeedToken() {
+		header = []string{"Authorization", "Bearer " + s.mint(t, auth.ActionsOf(auth.Admin))}
+	}
+	a := ask(t, http.MethodGet, s.adminURL(path), header...)
+	return a.status, a.body
+}
+
 // metric returns the value of a metric as /metrics prints it, 0 if it is not there.
 func (s *testServer) metric(t testing.TB, series string) float64 {
 	t.Helper()
-	_, body := get(t, s.adminURL("/metrics"))
+	_, body := s.operate(t, "/metrics")
 	for line := range strings.Lines(body) {
 		if rest, ok := strings.CutPrefix(line, series+" "); ok {
 			var v float64

@@ -62,7 +62,7 @@ func TestSecretsInOddPlaces(t *testing.T) {
 			}
 			waitFor(t, "all encoders to be gone", func() bool { return s.ingest.Stats().Open == 0 })
 			o.check("the log", s.all.String())
-			_, ended := get(t, s.adminURL("/api/v1/streams"))
+			_, ended := s.operate(t, "/api/v1/streams")
 			o.check("the publishers that ended last", ended)
 		})
 	}
