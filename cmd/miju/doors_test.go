@@ -48,7 +48,11 @@ func TestOperatorsBringTokens(t *testing.T) {
 
 func TestDoorsThatNobodyCouldPass(t *testing.T) {
 	for _, args := range [][]string{
-		{"--admin", "0.0.0.0:8081"}, {"--admin", ":8081"}, {"--publish-auth", "token"}, {"--play-auth", "token"}, {"--chat-auth", "token"},
+		{"--admin", "0.0.0.0:8081"},
+		{"--admin", ":8081"},
+		{"--publish-auth", "token"},
+		{"--play-auth", "token"},
+		{"--chat-auth", "token"},
 		{"--trusted-proxy", "10.0.0.0/8"},
 	} {
 		if out, err := run(t, nil, append([]string{"check", "--data-dir", ""}, args...)...); err == nil || !strings.Contains(err.Error(), "--data-dir or --jwks-url") {
