@@ -13,7 +13,7 @@ func (s *Server) play(ctx, deciding context.Context, conn Conn, x *session) erro
 	if !ok {
 		return ErrNotPlayable
 	}
-	// It counts as a player instead of as an encoder.
+	// It counts as a player instead of as an encoder's connection.
 	s.open.Add(-1)
 	defer s.open.Add(1)
 	s.arrived(x)

@@ -26,7 +26,7 @@ type Config struct {
 	Takeover          string        `flag:"takeover" group:"publishing" help:"what a second encoder on a stream does: replace (if it is the same one by its grant or address, or the first has been silent for 2 s) or reject"`
 	HandshakeTimeout  time.Duration `flag:"handshake-timeout" group:"publishing" help:"close an encoder's connection that has not asked to publish within this time" min:"1s" max:"1m"`
 	PlayWait          time.Duration `flag:"play-wait" group:"publishing" help:"let an RTMP or SRT player that comes before its stream wait this long for it (SRT: 2 s at most, callers wait no longer)" min:"0s" max:"10m"`
-	MaxPublishers     int           `flag:"max-publishers" group:"limits" help:"connections of encoders that are open at once, over all protocols" min:"1" max:"1000000"`
+	MaxPublishers     int           `flag:"max-publishers" group:"limits" help:"encoders that publish at once, over all protocols" min:"1" max:"1000000"`
 	MaxNewcomers      int           `flag:"max-newcomers" group:"limits" help:"connections of encoders from one address that have not brought a frame yet, lest one peer holds the places of all" min:"1" max:"1000000"`
 	MaxPublishBitrate int           `flag:"max-publish-bitrate" group:"limits" help:"what one publisher may send, in kbit/s; one that is over it in the mean of 10 s is ended. 0: no limit" min:"0" max:"10000000"`
 	MaxIngest         int           `flag:"max-ingest" group:"limits" help:"what all publishers together may send, in Mbit/s over the last seconds: while it is as much, new ones are refused. 0: no limit" min:"0" max:"10000000"`
@@ -139,7 +139,8 @@ func (s *Server) serve(ctx context.Context, conn Conn) {
 	defer stop()
 	x := newSession(conn, end)
 	defer s.arrived(x)
-	err := s.run(ctx, end, conn, x, s.open.Add(1), s.newcomers.add(x.customer))
+	s.open.Add(1)
+	err := s.run(ctx, end, conn, x)
 	if err == nil || errors.Is(err, io.EOF) && x.Admitted {
 		err = io.EOF
 	} else {
@@ -148,16 +149,12 @@ func (s *Server) serve(ctx context.Context, conn Conn) {
 	s.end(x, err)
 }
 
-// run takes a connection, one of so many, some of them new ones of its address,
-// from its handshake to its end.
-func (s *Server) run(ctx context.Context, end context.CancelCauseFunc, conn Conn, x *session, open int64, newcomers int) error {
-	if open > int64(s.config.MaxPublishers) {
-		return fmt.Errorf("%w: %d encoders are connected", ErrTooLarge, s.config.MaxPublishers)
-	}
-	if newcomers > s.config.MaxNewcomers {
-		return fmt.Errorf("%w: %d connections of this address have brought no frame yet", ErrTooLarge, s.config.MaxNewcomers)
-	}
+// run takes a connection from its handshake to its end.
+func (s *Server) run(ctx context.Context, end context.CancelCauseFunc, conn Conn, x *session) error {
 	if err := conn.SetReadDeadline(time.Now().Add(s.config.HandshakeTimeout)); err != nil {
+		return err
+	}
+	if err := s.meet(x); err != nil {
 		return err
 	}
 	req, err := conn.Handshake(ctx)
@@ -177,6 +174,10 @@ func (s *Server) run(ctx context.Context, end context.CancelCauseFunc, conn Conn
 	defer cancel()
 	req.Session = x.id
 	grant, err := s.auth.Authorize(deciding, req)
+	s.newcomers.know(x)
+	if err != nil && ctx.Err() != nil {
+		return cause(ctx)
+	}
 	if err != nil {
 		return err
 	}

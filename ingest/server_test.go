@@ -34,6 +34,7 @@ type scripted struct {
 	tracks   []*media.Track
 	complete bool
 	remote   net.Addr // 192.0.2.1 if nil
+	silent   bool     // it never says what it wants
 
 	deadline Deadline
 	rejected error
@@ -68,8 +69,15 @@ func (c *scripted) Close() error {
 	return nil
 }
 
-func (c *scripted) Handshake(context.Context) (auth.Request, error) { return c.request, c.refuse }
-func (c *scripted) Tracks() ([]*media.Track, bool)                  { return c.tracks, c.complete }
+func (c *scripted) Handshake(context.Context) (auth.Request, error) {
+	if c.silent {
+		<-c.deadline.Done()
+		return auth.Request{}, os.ErrDeadlineExceeded
+	}
+	return c.request, c.refuse
+}
+
+func (c *scripted) Tracks() ([]*media.Track, bool) { return c.tracks, c.complete }
 
 func (c *scripted) SetReadDeadline(t time.Time) error { c.deadline.Set(t); return nil }
 

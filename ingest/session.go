@@ -62,7 +62,7 @@ type session struct {
 }
 
 func newSession(conn Conn, end context.CancelCauseFunc) *session {
-	x := &session{conn: conn, id: rand.Text(), newcomer: true, end: end, action: auth.Publish, since: time.Now(), left: make(chan struct{})}
+	x := &session{conn: conn, id: rand.Text(), end: end, action: auth.Publish, since: time.Now(), left: make(chan struct{})}
 	x.Protocol, x.RemoteAddr = conn.Protocol(), conn.RemoteAddr().String()
 	x.host = host(x.RemoteAddr)
 	if x.customer = x.host; peer.Address(x.host).IsValid() {
@@ -139,6 +139,9 @@ func (s *Server) tryTake(x *session) (*stream.Publisher, *session, error) {
 		}
 		old.end(ErrReplaced)
 		return nil, old, nil
+	}
+	if len(s.publishers) >= s.config.MaxPublishers {
+		return nil, nil, fmt.Errorf("%w: %d encoders publish", ErrTooLarge, s.config.MaxPublishers)
 	}
 	if err := s.overIngest(); err != nil {
 		return nil, nil, err
