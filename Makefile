@@ -18,6 +18,7 @@ run: build
 test: tools web lint vuln cross
 	cd $(WEB) && npm test
 	$(GO) test -race -p 3 $$($(GO) list ./... | grep -v -e /cmd/miju -e /ingest/srt)
+	$(GO) test ./nowait # whose calls are others with -race
 	$(GO) test -race ./ingest/srt/... # alone: the kernel drops packets that a busy machine does not take in time
 	$(GO) test -race -parallel 6 -timeout 12m ./cmd/miju # with the machine to itself: browsers play in it
 

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/miju-live/miju/nowait"
 	"github.com/miju-live/miju/stream"
 )
 
@@ -86,7 +87,7 @@ var scratches = sync.Pool{New: func() any { return new(scratch) }}
 // ends (its error) or the socket fails. The reader stays the caller's to close.
 func (g *Group) Serve(ctx context.Context, s *stream.Stream, r *stream.Reader, m Muxer, socket Socket) error {
 	v := &viewer{reader: r, muxer: m, socket: socket}
-	if try, ok := socket.(TrySocket); ok && canTry {
+	if try, ok := socket.(TrySocket); ok && nowait.Possible {
 		v.try = try
 		v.back = make(chan handover, 1)
 	}

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/miju-live/miju/nowait"
 )
 
 const (
@@ -83,8 +85,9 @@ type leisure struct {
 
 	late  *time.Timer // has the kernel wake at once
 	empty bool        // there was no more when it was read last
-	try   func(fd uintptr) bool
-	buf   []byte // of try, and what came of it
+	call  func(fd uintptr) bool
+	wait  bool   // call waits for something
+	buf   []byte // of call, and what came of it
 	n     int
 	err   error
 
@@ -98,7 +101,7 @@ type leisure struct {
 // can do nothing else, or c is not TCP without TLS.
 func newLeisure(c net.Conn, o Leisure, r *rhythm) io.Reader {
 	t, ok := c.(syscall.Conn) // TCP, or what is around it
-	if !ok || !canTry || o.Tick <= 0 {
+	if !ok || !canLinger || o.Tick <= 0 {
 		return c
 	}
 	raw, err := t.SyscallConn()
@@ -106,9 +109,9 @@ func newLeisure(c net.Conn, o Leisure, r *rhythm) io.Reader {
 		return c
 	}
 	l := &leisure{Leisure: o, conn: c, raw: raw, rhythm: r, empty: true, low: 1}
-	l.try = func(fd uintptr) bool {
-		l.n, l.err = tryRead(fd, l.buf)
-		return true
+	l.call = func(fd uintptr) bool {
+		l.n, l.err = nowait.Read(fd, l.buf)
+		return !l.wait || l.n > 0 || l.err != nil
 	}
 	return l
 }
@@ -119,7 +122,7 @@ func (l *leisure) Read(b []byte) (int, error) {
 		if l.empty {
 			time.Sleep(l.Tick - time.Since(begun)%l.Tick)
 		}
-		n, err := l.now(b)
+		n, err := l.read(b, false)
 		l.empty = n < len(b)
 		if n > 0 || err != nil {
 			return n, err
@@ -127,7 +130,7 @@ func (l *leisure) Read(b []byte) (int, error) {
 	}
 	if !l.rhythm.steady() || !l.Pictures() {
 		l.wake(1)
-		return l.conn.Read(b)
+		return l.read(b, true)
 	}
 	l.wake(soundBytes)
 	if l.late == nil {
@@ -135,16 +138,19 @@ func (l *leisure) Read(b []byte) (int, error) {
 	} else {
 		l.late.Reset(lateSound)
 	}
-	return l.conn.Read(b)
+	return l.read(b, true)
 }
 
-// now reads what is there; 0 and no error is nothing.
-func (l *leisure) now(b []byte) (int, error) {
-	l.buf = b
-	err := l.raw.Read(l.try)
+// read reads what is there; 0 and no error is nothing, if it does not wait.
+func (l *leisure) read(b []byte, wait bool) (int, error) {
+	l.buf, l.wait, l.n, l.err = b, wait, 0, nil
+	err := l.raw.Read(l.call)
 	l.buf = nil
 	if err == nil {
 		err = l.err
+	}
+	if raw, ok := err.(*net.OpError); ok { // a read like any other
+		err = raw.Err
 	}
 	if err != nil && err != io.EOF {
 		err = &net.OpError{Op: "read", Net: "tcp", Source: l.conn.LocalAddr(), Addr: l.conn.RemoteAddr(), Err: err}

@@ -2,8 +2,6 @@
 
 package message
 
-const canTry = false
-
-func tryRead(uintptr, []byte) (int, error) { return 0, nil }
+const canLinger = false
 
 func setLowat(uintptr, int) {}

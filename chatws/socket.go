@@ -1,18 +1,18 @@
-//go:build unix
-
 package chatws
 
 import (
-	"io"
 	"net"
 	"syscall"
+
+	"github.com/miju-live/miju/nowait"
 )
 
 // rawConn returns the connection below c on which try and wait work, nil if
-// there is none, as below TLS.
+// there is none, as below TLS, or on a system where each member must have a
+// goroutine that waits for its socket.
 func rawConn(c net.Conn) syscall.RawConn {
 	s, ok := c.(syscall.Conn)
-	if !ok {
+	if !ok || !nowait.Possible {
 		return nil
 	}
 	raw, err := s.SyscallConn()
@@ -52,19 +52,8 @@ func (w *tryWriter) try(raw syscall.RawConn, b []byte) (int, error) {
 }
 
 func (w *tryWriter) write(fd uintptr) bool {
-	for {
-		n, err := writeNow(fd, w.b)
-		switch err {
-		case 0:
-			w.n = n
-		case syscall.EINTR:
-			continue
-		case syscall.EAGAIN:
-		default:
-			w.err = err
-		}
-		return true
-	}
+	w.n, w.err = nowait.Write(fd, w.b)
+	return true
 }
 
 // socketReader reads from a socket without holding a buffer while nothing
@@ -89,34 +78,18 @@ func (r *socketReader) read() (*readBuffer, int, error) {
 	err := r.raw.Read(r.call)
 	buf, n := r.buf, r.n
 	r.buf = nil
-	switch {
-	case err != nil:
-		return nil, 0, err
-	case r.err != nil:
-		return nil, 0, r.err
-	case n == 0:
-		readBuffers.Put(buf)
-		return nil, 0, io.EOF
+	if err == nil {
+		err = r.err
 	}
-	return buf, n, nil
+	return buf, n, err
 }
 
 func (r *socketReader) take(fd uintptr) bool {
 	buf := readBuffers.Get().(*readBuffer)
-	for {
-		n, err := syscall.Read(int(fd), buf[:])
-		switch err {
-		case nil:
-			r.buf, r.n = buf, n
-			return true
-		case syscall.EINTR:
-			continue
-		case syscall.EAGAIN:
-			readBuffers.Put(buf)
-			return false
-		}
-		readBuffers.Put(buf)
-		r.err = err
+	if r.n, r.err = nowait.Read(fd, buf[:]); r.n > 0 {
+		r.buf = buf
 		return true
 	}
+	readBuffers.Put(buf)
+	return r.err != nil
 }

@@ -1,10 +1,10 @@
-//go:build unix
-
 package fanout
 
-import "syscall"
+import (
+	"syscall"
 
-const canTry = true
+	"github.com/miju-live/miju/nowait"
+)
 
 // Writer writes to a TCP connection without waiting.
 type Writer struct {
@@ -22,7 +22,7 @@ func NewWriter(c syscall.Conn) (*Writer, error) {
 		return nil, err
 	}
 	w := &Writer{raw: raw}
-	w.call = func(fd uintptr) { w.n, w.err = syscall.Write(int(fd), w.b) }
+	w.call = func(fd uintptr) { w.n, w.err = nowait.Write(fd, w.b) }
 	return w, nil
 }
 
@@ -39,12 +39,7 @@ func (w *Writer) TryWrite(b []byte) (n int, err error) {
 		if err = w.raw.Control(w.call); err == nil {
 			err = w.err
 		}
-		switch {
-		case err == syscall.EINTR:
-			continue
-		case err == syscall.EAGAIN:
-			return n, nil
-		case err != nil:
+		if err != nil || w.n == 0 {
 			return n, err
 		}
 		n += w.n
