@@ -2,9 +2,9 @@
 // scheduler: a call that is over in microseconds need not be looked after.
 //
 // The Go runtime's watcher of long system calls goes to sleep when the process does,
-// and the first call that is told of wakes it again. In a server of many small
-// streams, which falls asleep thousands of times a second, these wake-ups were
-// half of all, and cost as much as reading the streams.
+// and the first call that is told of wakes it again. A server of many small streams
+// falls asleep thousands of times a second: the watcher's wake-ups were half of all
+// there. It is told of a read once in a while all the same.
 package nowait
 
 import (
