@@ -185,6 +185,9 @@ func knownHost(host string, allowed []string) bool {
 		host = h
 	}
 	host = strings.ToLower(strings.Trim(host, "[]"))
+	if host == "" { // HTTP/1.0, as HAProxy looks after health: no browser leaves it out
+		return true
+	}
 	return net.ParseIP(host) != nil || slices.Contains(allowed, host)
 }
 
