@@ -51,6 +51,8 @@ type member struct {
 	address netip.Addr
 	// readsOnly is a reader of server-sent events: nothing is heard of it.
 	readsOnly bool
+	// left says that the peer has closed by itself. It is the reader's.
+	left bool
 	born      time.Time
 	out       outbox
 
@@ -137,12 +139,22 @@ func (m *member) serve() {
 		r.leave(m, time.Now())
 	}
 	code := m.out.endReading()
-	level := slog.LevelInfo // we ended it, and why is worth a line
-	if code == 0 || code == CloseGoingAway {
-		level = slog.LevelDebug
+	attrs := []any{
+		"stream", m.key, "remote", m.remote, "joined", m.room.Load() != nil,
+		"lasted", time.Since(m.born).Round(time.Millisecond), "code", int(code), "err", err,
 	}
-	m.server.log.Log(context.Background(), level, "chat connection ended", "stream", m.key, "remote", m.remote, "joined", m.room.Load() != nil,
-		"lasted", time.Since(m.born).Round(time.Millisecond), "code", int(code), "err", err)
+	level := slog.LevelDebug
+	if code != 0 && code != CloseGoingAway && !m.left { // we ended it, and why is worth a line
+		level = slog.LevelInfo
+		logged, passed := m.server.endings.Take(time.Now())
+		if !logged {
+			return
+		}
+		if passed > 0 {
+			attrs = append(attrs, "unlogged", passed)
+		}
+	}
+	m.server.log.Log(context.Background(), level, "chat connection ended", attrs...)
 }
 
 // hangUp closes the connection, on whichever of its two goroutines is the
@@ -233,6 +245,7 @@ func (m *member) visitControl(opcode byte, payload []byte) error {
 		if !ok {
 			m.expel("bad_frame", CloseProtocol)
 		}
+		m.left = !m.out.isClosing()
 		m.close(code) // as it asks (5.5.1), unless it was we who asked
 		return errEnded
 	}

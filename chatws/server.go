@@ -54,6 +54,7 @@ type Server struct {
 	closing chan struct{}
 
 	undecided auth.Undecided
+	endings   peer.Lines // which connections that were closed are logged
 
 	// mu guards the lists of who is where. It is taken before a member's
 	// lock, never with a room's, and not held while something is said.

@@ -19,18 +19,22 @@ func (s *Server) end(x *session, err error) {
 	}
 	s.mu.Lock()
 	s.counts[Outcome{Action: x.action, Protocol: e.Protocol, Reason: e.Reason, Admitted: e.Admitted}]++
-	if x.action == auth.Publish {
+	if x.action == auth.Publish && !e.silent() {
 		if len(s.recent) == maxRecent {
 			s.recent = append(s.recent[:0], s.recent[1:]...)
 		}
 		s.recent = append(s.recent, e)
 	}
+	s.mu.Unlock()
 	logged, passed := true, uint64(0)
 	level := e.level(x.action)
-	if !e.Admitted && level == slog.LevelWarn {
-		logged, passed = s.refusals.take(e.At)
+	switch {
+	case level != slog.LevelWarn:
+	case !e.Admitted:
+		logged, passed = s.refusals.Take(e.At)
+	case x.action == auth.Play:
+		logged, passed = s.stuck.Take(e.At)
 	}
-	s.mu.Unlock()
 	if !logged {
 		return
 	}
@@ -55,6 +59,11 @@ func (s *Server) end(x *session, err error) {
 	}
 	s.log.Log(context.Background(), level, who+what, attrs...)
 }
+
+// silent reports whether a connection was closed before it said what it wanted, as
+// balancers do that look every few seconds whether the port is open: what is worth
+// remembering must not be pushed out by them.
+func (e *Ended) silent() bool { return e.Reason == ReasonEnded && e.Key == (streamkey.Key{}) }
 
 // clean reports whether nothing went wrong.
 func (e *Ended) clean() bool { return e.Reason == ReasonEnded || e.Reason == ReasonClosing }

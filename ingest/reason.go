@@ -24,6 +24,7 @@ const (
 	ReasonClosing     Reason = "closing"
 	ReasonBusy        Reason = "busy"
 	ReasonDenied      Reason = "denied"
+	ReasonUndecided   Reason = "undecided"
 	ReasonInvalidKey  Reason = "invalid_key"
 	ReasonCodec       Reason = "unsupported_codec"
 	ReasonNoTracks    Reason = "no_tracks"
@@ -73,7 +74,16 @@ var reasons = []struct {
 	{ErrAsked, ReasonEnded},
 }
 
+// undecided is why it could not be decided whether a peer may.
+type undecided struct{ error }
+
+// Unwrap returns the authorizer's own error.
+func (u undecided) Unwrap() error { return u.error }
+
 func reasonOf(err error) Reason {
+	if u := (undecided{}); errors.As(err, &u) {
+		return ReasonUndecided
+	}
 	for _, r := range reasons {
 		if errors.Is(err, r.err) {
 			return r.reason

@@ -14,6 +14,7 @@ import (
 
 	"github.com/miju-live/miju/auth"
 	"github.com/miju-live/miju/media"
+	"github.com/miju-live/miju/peer"
 	"github.com/miju-live/miju/stream"
 	"github.com/miju-live/miju/streamkey"
 )
@@ -79,8 +80,9 @@ type Server struct {
 	holds  map[streamkey.Key]time.Time
 	counts map[Outcome]uint64
 	recent []Ended
-	// refusals decides which are logged.
-	refusals refusalLog
+	// refusals and stuck decide which refused connections, and which players that
+	// were ended for taking nothing, are logged.
+	refusals, stuck peer.Lines
 }
 
 // NewServer returns a server that writes what publishers send to hub.
@@ -175,11 +177,14 @@ func (s *Server) run(ctx context.Context, end context.CancelCauseFunc, conn Conn
 	req.Session = x.id
 	grant, err := s.auth.Authorize(deciding, req)
 	s.newcomers.know(x)
-	if err != nil && ctx.Err() != nil {
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
 		return cause(ctx)
-	}
-	if err != nil {
+	case errors.Is(err, auth.ErrDenied):
 		return err
+	default:
+		return undecided{err}
 	}
 	grant.Ended = sync.OnceFunc(grant.End)
 	defer grant.End()

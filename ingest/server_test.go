@@ -229,6 +229,8 @@ func TestRefusalsReachTheEncoderAndAreCounted(t *testing.T) {
 			close(c.frames)
 			return c
 		}, ReasonCodec},
+		{"undecided", authFunc(func(auth.Request) error { return fmt.Errorf("no answer: %w", io.EOF) }), func() *scripted { return newScripted("live/x") }, ReasonUndecided},
+		{"decided too late", authFunc(func(auth.Request) error { return context.DeadlineExceeded }), func() *scripted { return newScripted("live/x") }, ReasonUndecided},
 		{"sends nothing", auth.Open{}, func() *scripted { return newScripted("live/x") }, ReasonTimeout},
 		{"connection breaks", auth.Open{}, func() *scripted {
 			c := newScripted("live/x")
@@ -254,6 +256,34 @@ func TestRefusalsReachTheEncoderAndAreCounted(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A balancer's look at the port is counted, and pushes no publisher out of what is
+// remembered of those that ended.
+func TestLooksAtThePortAreNotRemembered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, auth.Open{})
+		defer b.stop()
+		published := newScripted("live/x")
+		b.conns <- published
+		b.send(published, (&mediatest.Source{Video: mediatest.H264Track(1)}).Next())
+		close(published.frames)
+		<-published.closed
+		const looks = 2 * maxRecent
+		for range looks {
+			c := newScripted("live/x")
+			c.request, c.refuse = auth.Request{}, fmt.Errorf("handshake: %w", io.EOF)
+			b.conns <- c
+			<-c.closed
+		}
+		synctest.Wait()
+		if r := b.server.Recent(); len(r) != 1 || r[0].Key != published.request.Key {
+			t.Errorf("%+v", r)
+		}
+		if n := b.server.Stats().Ended[Outcome{auth.Publish, "test", ReasonEnded, false}]; n != looks {
+			t.Errorf("%d are counted", n)
+		}
+	})
 }
 
 type authFunc func(auth.Request) error

@@ -41,7 +41,7 @@ func (s *Server) serveFLV(w http.ResponseWriter, r *http.Request, key streamkey.
 	if place == nil {
 		return
 	}
-	v := &flvViewer{pipe: pipe{server: s}, stream: live, place: place, muxer: flvMuxer{stream: live, packing: packing, catchUp: catchUp{s.config.FLVJoin.edgeFor(live)}}}
+	v := &flvViewer{pipe: pipe{server: s, remote: r.RemoteAddr}, stream: live, place: place, muxer: flvMuxer{stream: live, packing: packing, catchUp: catchUp{s.config.FLVJoin.edgeFor(live)}}}
 	if isWebSocket(r) {
 		v.serveWebSocket(w, r)
 		return
@@ -113,7 +113,7 @@ func (v *flvViewer) run(ctx context.Context) bool {
 	}
 	err := v.server.flv.Serve(ctx, v.stream, reader, &v.muxer, v.socket())
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		v.server.tooSlow(v.stream, "flv", reader.Skipped())
+		v.server.tooSlow(v.stream, "flv", v.remote, reader.Skipped())
 		return false
 	}
 	return err == io.EOF || ctx.Err() != nil // the end of the stream, or of the server

@@ -20,6 +20,7 @@ const closeGrace = time.Second
 // writev.
 type pipe struct {
 	server *Server
+	remote string   // address and port of the viewer, for the log
 	conn   net.Conn // nil: write to body
 	body   http.ResponseWriter
 	total  *atomic.Uint64 // counts what is sent

@@ -18,6 +18,7 @@ import (
 	"github.com/miju-live/miju/cors"
 	"github.com/miju-live/miju/fanout"
 	"github.com/miju-live/miju/origin/web"
+	"github.com/miju-live/miju/peer"
 	"github.com/miju-live/miju/stream"
 	"github.com/miju-live/miju/streamkey"
 )
@@ -65,6 +66,7 @@ type Server struct {
 	// seconds.
 	overloadLogged atomic.Int64
 	undecided      auth.Undecided
+	slowLines      peer.Lines // which viewers that were too slow are logged
 	held           held
 	counters
 }
@@ -248,9 +250,17 @@ func (s *Server) notFound(w http.ResponseWriter, code, message string) {
 }
 
 // tooSlow counts a viewer that took nothing.
-func (s *Server) tooSlow(live *stream.Stream, protocol string, skips uint64) {
+func (s *Server) tooSlow(live *stream.Stream, protocol, remote string, skips uint64) {
 	s.slow.Add(1)
-	s.log.Info("viewer was too slow", "stream", live.Key(), "protocol", protocol, "skips", skips)
+	logged, passed := s.slowLines.Take(time.Now())
+	if !logged {
+		return
+	}
+	attrs := []any{"stream", live.Key(), "protocol", protocol, "remote", remote, "skips", skips}
+	if passed > 0 {
+		attrs = append(attrs, "unlogged", passed)
+	}
+	s.log.Info("viewer was too slow", attrs...)
 }
 
 // offline answers for a stream that is not live.

@@ -43,7 +43,7 @@ func (s *Server) serveTS(w http.ResponseWriter, r *http.Request, key streamkey.K
 	}
 	s.tsViewers.Add(1)
 	defer s.tsViewers.Add(-1)
-	p := &pipe{server: s}
+	p := &pipe{server: s, remote: r.RemoteAddr}
 	framing, err := p.open(w, r, &s.tsBytes)
 	if err != nil {
 		return
@@ -85,7 +85,7 @@ func (s *Server) copyTS(ctx context.Context, p *pipe, fr framing, feed *tsfeed.R
 		feed.Unpark()
 		if err != nil {
 			if errors.Is(err, os.ErrDeadlineExceeded) {
-				s.tooSlow(live, "http-ts", feed.Skipped())
+				s.tooSlow(live, "http-ts", p.remote, feed.Skipped())
 			}
 			return false
 		}
