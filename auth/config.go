@@ -92,7 +92,21 @@ func (c Config) Check() error {
 	case formats[SignNginx] && !(strings.Contains(c.SignNginx, "{secret}") && strings.Contains(c.SignNginx, "{expires}") && strings.Contains(c.SignNginx, "{uri}")):
 		return fmt.Errorf("--url-sign-nginx must have {expires}, {uri} and {secret}")
 	}
-	return nil
+	return c.checkFiles()
+}
+
+// checkFiles returns what is wrong with the files that c names.
+func (c Config) checkFiles() error {
+	if c.Users != "" {
+		if _, err := ReadUsers(c.Users); err != nil {
+			return fmt.Errorf("--rtmp-users: %w", err)
+		}
+	}
+	if _, err := newEdges(c.EdgeSecrets); err != nil {
+		return err
+	}
+	_, err := newSigner(c)
+	return err
 }
 
 // formats returns which signed URLs are taken.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"math"
 	"path/filepath"
 	"slices"
@@ -61,6 +62,18 @@ func OpenReader(ctx context.Context, c Config) (*Reader, error) {
 		return nil, errors.Join(fmt.Errorf("%s: %w", db.name, err), db.close())
 	}
 	return &Reader{db}, nil
+}
+
+// Made returns an error that wraps ErrNoDatabase if Open with c would make the file
+// of the database. It knows nothing of PostgreSQL's.
+func (c Config) Made() error {
+	if c.DB != "" || c.DataDir == "" {
+		return nil
+	}
+	if _, err := os.Stat(filepath.Join(c.DataDir, sqliteFile)); err != nil {
+		return fmt.Errorf("%w: %w", ErrNoDatabase, err)
+	}
+	return nil
 }
 
 // check looks for the tables.

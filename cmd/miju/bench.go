@@ -71,7 +71,7 @@ func benchChat() *cobra.Command {
 // benchOf makes a command of a load. config is what its flags fill, load the
 // part of it that all loads have.
 func benchOf(config any, load *bench.Load, run func(context.Context) (any, error)) *cobra.Command {
-	cmd := &cobra.Command{Args: cobra.ExactArgs(1)}
+	cmd := &cobra.Command{Args: needs(1)}
 	fs := cmd.Flags()
 	fs.SortFlags = false
 	bindFlags(fs, config)

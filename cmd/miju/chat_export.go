@@ -31,7 +31,7 @@ func chatCommand(env []string) *cobra.Command {
 // chatReads makes a command of what reads a room.
 func chatReads(env []string, run func(*cobra.Command, *chatstore.Reader, string) error) *cobra.Command {
 	c := defaultConfig()
-	cmd := &cobra.Command{Args: cobra.ExactArgs(1)}
+	cmd := &cobra.Command{Args: needs(1)}
 	fs := cmd.Flags()
 	fs.SortFlags = false
 	bindFlags(fs, &c) // all of them: the server's file and environment shall do
@@ -48,7 +48,7 @@ func chatReads(env []string, run func(*cobra.Command, *chatstore.Reader, string)
 		c.Store.DataDir = c.Data.Dir
 		r, err := chatstore.OpenReader(cmd.Context(), c.Store)
 		if errors.Is(err, chatstore.ErrNoDatabase) {
-			return fmt.Errorf("%w; name the server's --data-dir or its --db", err)
+			return noDatabase(err)
 		}
 		if err != nil {
 			return err

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"strings"
 
@@ -47,7 +48,7 @@ type fileConfig struct {
 }
 
 type dataConfig struct {
-	Dir string `flag:"data-dir" group:"limits" help:"directory of what does not fit into memory; it belongs to one server. Empty: nothing is written"`
+	Dir string `flag:"data-dir" group:"limits" help:"directory of what must outlive a restart (secrets, stream keys, the chat, certificates) or does not fit into memory; it belongs to one server. Empty: nothing is written"`
 }
 
 type logConfig struct {
@@ -118,8 +119,24 @@ func (c *config) validate() error {
 	if _, err := c.Files.clips(); err != nil {
 		return err
 	}
+	if err := c.checkAddresses(); err != nil {
+		return err
+	}
 	if c.RTMP.Listen == "" && c.RTMP.ListenTLS == "" && c.SRT.Listen == "" && c.HTTP.Listen == "" && c.HTTP.ListenTLS == "" {
 		return fmt.Errorf("--rtmp, --rtmps, --srt, --http and --https are all empty: there is nothing to serve")
+	}
+	return nil
+}
+
+// checkAddresses finds those that nobody can listen on, before anybody tries.
+func (c *config) checkAddresses() error {
+	for _, l := range []struct{ flag, at string }{
+		{"rtmp", c.RTMP.Listen}, {"rtmps", c.RTMP.ListenTLS}, {"srt", c.SRT.Listen},
+		{"http", c.HTTP.Listen}, {"https", c.HTTP.ListenTLS}, {"admin", c.Admin.Listen},
+	} {
+		if _, port, err := net.SplitHostPort(l.at); l.at != "" && (err != nil || port == "") {
+			return fmt.Errorf("--%s is %q, it must be like :8080, 127.0.0.1:8080 or [::1]:8080", l.flag, l.at)
+		}
 	}
 	return nil
 }

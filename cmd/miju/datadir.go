@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 )
 
-var errDataInUse = errors.New("the data directory is another server's that is running")
+var errDataInUse = errors.New("it belongs to another server that is running; end that one or name another --data-dir")
 
 // lockData makes the data directory and takes it for this server alone, until
 // the file that it returns is closed or the process is gone.

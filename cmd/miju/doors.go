@@ -61,8 +61,21 @@ func (c *config) needsToken() error {
 	return nil
 }
 
-// doorsSentence says at start who may publish.
+// doorsSentence says at start who may publish, and which other doors are closed.
 func (s *server) doorsSentence() string {
+	sentence := s.publishSentence()
+	for _, d := range []struct{ what, value, action string }{{"Playing", s.config.Auth.Play, "play"}, {"The chat", s.config.Auth.Chat, "chat"}} {
+		switch d.value {
+		case auth.ByToken:
+			sentence += fmt.Sprintf("\n               %s needs a token (--%s-auth %s): miju token --key live/NAME --%[2]s", d.what, d.action, d.value)
+		case auth.ByHook:
+			sentence += fmt.Sprintf("\n               %s is for the application to decide (--%s-auth %s).", d.what, d.action, d.value)
+		}
+	}
+	return sentence
+}
+
+func (s *server) publishSentence() string {
 	switch c := &s.config; {
 	case c.Auth.Publish == auth.ByNobody:
 		return "Everybody who reaches this server may publish (--publish-auth open)."

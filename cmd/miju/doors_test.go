@@ -99,8 +99,14 @@ func TestTokenCommand(t *testing.T) {
 	}
 	s := startWith(t, nil, closed, func(c *config) { c.Data.Dir = dir })
 	out, err := run(t, nil, "token", "--data-dir", dir, "--key", "live/*", "--play")
-	if err != nil {
-		t.Fatal(err)
+	if err != nil || strings.Contains(out, "no server has used") {
+		t.Fatal(out, err)
+	}
+	elsewhere := t.TempDir()
+	for _, kind := range []string{"--eddsa", "--eddsa=false"} { // the first makes no secret
+		if out, err := run(t, nil, "token", "--data-dir", elsewhere, "--key", "live/*", "--play", kind); err != nil || !strings.Contains(out, "no server has used "+elsewhere) {
+			t.Errorf("%s where no server was: %s %v", kind, out, err)
+		}
 	}
 	if status, body, _ := getAs(t, s.url("/live/alice.flv?token="+strings.Fields(out)[0]), ""); status != http.StatusNotFound || !json.Valid([]byte(body)) {
 		t.Errorf("%d %s", status, body)

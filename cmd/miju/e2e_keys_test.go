@@ -72,6 +72,22 @@ func TestStreamKeys(t *testing.T) {
 
 func TestKeyCommandsThatAreWrong(t *testing.T) {
 	dir := t.TempDir()
+	for _, args := range [][]string{{"key", "list"}, {"key", "rotate", "live/alice"}, {"key", "revoke", "live/alice"}, {"token", "revoke", "abcdefgh"}} {
+		if out, err := run(t, nil, append(args, "--data-dir", dir)...); err == nil || !strings.Contains(err.Error(), "there is no chat database") || !strings.Contains(err.Error(), "--data-dir") {
+			t.Errorf("%v where no server was: %s %v", args, out, err)
+		}
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
+		t.Errorf("%v are made meanwhile, %v", entries, err)
+	}
+	for i, want := range []bool{true, false} {
+		out, err := run(t, nil, "key", "create", "live/bob", "--data-dir", dir)
+		if said := strings.Contains(out, "no server has used "+dir); err != nil || said != want {
+			t.Errorf("key %d: %s %v", i, out, err)
+		}
+		secret, _, _ := strings.Cut(out, "\n")
+		leaks.keep(secret)
+	}
 	for want, args := range map[string][]string{
 		"invalid stream key": {"create", "alice"},
 		"--expires":          {"create", "live/alice", "--expires", "soon"},

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -74,15 +75,17 @@ stream key of live/alice is alice?token=KEY.`
 	return all
 }
 
-// managesKeys makes a command of what manages them.
+// managesKeys makes a command of what manages them. Where there is no database it
+// does nothing: it would not be the server's.
 func managesKeys(env []string, args cobra.PositionalArgs, run func(*cobra.Command, *chatstore.StreamKeys, []string) error) *cobra.Command {
-	return managesKeysOf(env, args, func(cmd *cobra.Command, keys *chatstore.StreamKeys, _ config, args []string) error {
+	return managesKeysOf(env, args, false, func(cmd *cobra.Command, keys *chatstore.StreamKeys, _ config, args []string) error {
 		return run(cmd, keys, args)
 	})
 }
 
-// managesKeysOf is managesKeys for what needs to know the settings.
-func managesKeysOf(env []string, args cobra.PositionalArgs, run func(*cobra.Command, *chatstore.StreamKeys, config, []string) error) *cobra.Command {
+// managesKeysOf is managesKeys for what needs to know the settings, or makes the
+// database if need be.
+func managesKeysOf(env []string, args cobra.PositionalArgs, makes bool, run func(*cobra.Command, *chatstore.StreamKeys, config, []string) error) *cobra.Command {
 	c := defaultConfig()
 	cmd := &cobra.Command{Args: args}
 	fs := cmd.Flags()
@@ -95,15 +98,37 @@ func managesKeysOf(env []string, args cobra.PositionalArgs, run func(*cobra.Comm
 			return err
 		}
 		c.Store.DataDir = c.Data.Dir
+		made := c.Store.Made()
+		if made != nil && !makes {
+			return noDatabase(made)
+		}
 		ctx, cancel := context.WithTimeout(cmd.Context(), storeStart)
 		defer cancel()
 		keys, err := chatstore.OpenStreamKeys(ctx, c.Store, slog.New(slog.DiscardHandler))
 		if err != nil {
 			return err
 		}
-		return errors.Join(run(cmd, keys, c, args), keys.Close())
+		err = errors.Join(run(cmd, keys, c, args), keys.Close())
+		if err == nil && made != nil {
+			_, err = fmt.Fprintln(cmd.ErrOrStderr(), freshData(c.Data.Dir))
+		}
+		return err
 	}
 	return cmd
+}
+
+// noDatabase says where to look for the server's database.
+func noDatabase(err error) error {
+	return fmt.Errorf("%w; name the server's --data-dir or its --db", err)
+}
+
+// freshData says of a data directory in which no server has run that it may be the
+// wrong one: the default is below the directory that the command runs in.
+func freshData(dir string) string {
+	if whole, err := filepath.Abs(dir); err == nil {
+		dir = whole
+	}
+	return "no server has used " + dir + " so far: only one that is started with this --data-dir will take it"
 }
 
 // keyRequest is what somebody wants a stream key for.
@@ -118,7 +143,7 @@ func (q keyRequest) key(c config, stream string) (x chatstore.StreamKey, secret 
 	if q.expires != "never" {
 		life, err := time.ParseDuration(q.expires)
 		if err != nil || life <= 0 || life > maxTokenLife {
-			return x, "", fmt.Errorf("--expires is %q, it must be a time like 720h, or never", q.expires)
+			return x, "", fmt.Errorf("--expires is %q, it must be a time like 720h (30 days), or never", q.expires)
 		}
 		until = time.Now().Add(life)
 	}
@@ -158,7 +183,7 @@ func newKey(c config, x chatstore.StreamKey, passphrase bool) (chatstore.StreamK
 
 func keyCreate(env []string) *cobra.Command {
 	var q keyRequest
-	cmd := managesKeysOf(env, cobra.ExactArgs(1), func(cmd *cobra.Command, keys *chatstore.StreamKeys, c config, args []string) error {
+	cmd := managesKeysOf(env, needs(1), true, func(cmd *cobra.Command, keys *chatstore.StreamKeys, c config, args []string) error {
 		key, err := streamkey.Parse(args[0])
 		if err != nil {
 			return err
@@ -219,7 +244,7 @@ func chosen(ctx context.Context, keys *chatstore.StreamKeys, arg string) (all []
 }
 
 func keyRotate(env []string) *cobra.Command {
-	cmd := managesKeysOf(env, cobra.ExactArgs(1), func(cmd *cobra.Command, keys *chatstore.StreamKeys, c config, args []string) error {
+	cmd := managesKeysOf(env, needs(1), false, func(cmd *cobra.Command, keys *chatstore.StreamKeys, c config, args []string) error {
 		old, err := chosen(cmd.Context(), keys, args[0])
 		if err != nil {
 			return err
@@ -246,7 +271,7 @@ func keyRotate(env []string) *cobra.Command {
 }
 
 func keyRevoke(env []string) *cobra.Command {
-	cmd := managesKeys(env, cobra.ExactArgs(1), func(cmd *cobra.Command, keys *chatstore.StreamKeys, args []string) error {
+	cmd := managesKeys(env, needs(1), func(cmd *cobra.Command, keys *chatstore.StreamKeys, args []string) error {
 		old, err := chosen(cmd.Context(), keys, args[0])
 		for _, x := range old {
 			if _, err := keys.Remove(cmd.Context(), x.ID); err != nil {

@@ -73,9 +73,13 @@ wins over the environment, the environment over the file.`,
 	}
 	root.AddCommand(serve, check, version, benchCommand(), chatCommand(env), tokenCommand(env), jwksCommand(env), keyCommand(env))
 	root.CompletionOptions.HiddenDefaultCmd = true
+	root.Flags().SortFlags = false // they stand in an order that makes sense
 	root.Flags().AddFlagSet(serve.Flags())
 	root.RunE = serve.RunE
 	root.SetUsageFunc(usage)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("%w; %s --help lists what there is", err, cmd.CommandPath())
+	})
 	return root
 }
 
@@ -115,6 +119,14 @@ func usage(cmd *cobra.Command) error {
 			}
 		}
 	}
+	if cmd.HasExample() {
+		fmt.Fprintf(w, "\nExamples:\n%s\n", cmd.Example)
+	}
+	usageOfFlags(w, cmd)
+	return nil
+}
+
+func usageOfFlags(w io.Writer, cmd *cobra.Command) {
 	byGroup := map[string]*pflag.FlagSet{}
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
 		group := ""
@@ -137,7 +149,17 @@ func usage(cmd *cobra.Command) error {
 		}
 		fmt.Fprintf(w, "\n%s:\n%s", title, byGroup[g].FlagUsagesWrapped(110))
 	}
-	return nil
+}
+
+// needs refuses a command without its n arguments, or with more, by saying what they
+// are.
+func needs(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == n {
+			return nil
+		}
+		return fmt.Errorf("it must be: %s, and there are %d arguments; %s --help says more", strings.TrimSuffix(cmd.UseLine(), " [flags]"), len(args), cmd.CommandPath())
+	}
 }
 
 // version is set by the build: -ldflags "-X main.version=v1.2.3".

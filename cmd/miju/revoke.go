@@ -108,11 +108,11 @@ func revokeToken(ctx context.Context, keys *chatstore.StreamKeys, token string) 
 
 // tokenRevoke takes tokens back, also while the server runs.
 func tokenRevoke(env []string) *cobra.Command {
-	cmd := managesKeys(env, cobra.ExactArgs(1), func(cmd *cobra.Command, keys *chatstore.StreamKeys, args []string) error {
+	cmd := managesKeys(env, needs(1), func(cmd *cobra.Command, keys *chatstore.StreamKeys, args []string) error {
 		if err := revokeToken(cmd.Context(), keys, strings.TrimSpace(args[0])); err != nil {
 			return err
 		}
-		_, err := fmt.Fprintln(cmd.OutOrStdout(), "revoked")
+		_, err := fmt.Fprintln(cmd.OutOrStdout(), "revoked: no server on this database takes it any more")
 		return err
 	})
 	cmd.Use, cmd.Short = "revoke ID|TOKEN", "Revoke a token by its ID (jti), or one that is given whole; who publishes, plays or chats by it is cut off within a second or two"

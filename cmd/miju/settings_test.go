@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/spf13/cobra"
 )
 
 func TestEverySettingIsDescribed(t *testing.T) {
@@ -89,7 +91,7 @@ func TestCheck(t *testing.T) {
 		{"a certificate that is not there", []string{"--tls-cert", "nosuch.pem", "--tls-key", "nosuch.key"}, "", nil, "nosuch.pem"},
 		{"parts that are too short", []string{"--hls-part", "50ms"}, "", nil, "--hls-part is 50ms, it may be 0 (no parts) or 100ms"},
 		{"no parts", []string{"--hls-part", "0"}, "", nil, ""},
-		{"unknown flag", []string{"--prob", "1s"}, "", nil, "unknown flag: --prob"},
+		{"unknown flag", []string{"--prob", "1s"}, "", nil, "unknown flag: --prob; miju check --help lists"},
 		{"file", nil, "probe: 2s\nrtmp: \":1936\"\ndemo: true\n", nil, ""},
 		{"empty file", nil, "# nothing\n", nil, ""},
 		{"unknown key in the file", nil, "probe: 2s\nprobe-time: 2s\n", nil, `line 2: there is no setting "probe-time"; is it probe?`},
@@ -106,6 +108,11 @@ func TestCheck(t *testing.T) {
 		{"flag over environment", []string{"--probe", "1s"}, "", []string{"MIJU_PROBE=2h"}, ""},
 		{"environment over file", nil, "probe: 2h\n", []string{"MIJU_PROBE=2s"}, ""},
 		{"log level", []string{"--log-level", "loud"}, "", nil, `--log-level is "loud"`},
+		{"a port without a colon", []string{"--rtmp", "1935"}, "", nil, `--rtmp is "1935", it must be like :8080`},
+		{"an address without a port", []string{"--admin", "127.0.0.1"}, "", nil, `--admin is "127.0.0.1"`},
+		{"no secrets of edges", []string{"--cdn-secret", filepath.Join(dir, "none")}, "", nil, "--cdn-secret: "},
+		{"no users", []string{"--rtmp-users", filepath.Join(dir, "none")}, "", nil, "--rtmp-users: "},
+		{"no secrets of URLs", []string{"--url-sign", "aliyun", "--url-sign-play", filepath.Join(dir, "none")}, "", nil, "--url-sign-play: "},
 		{"no database", []string{"--db", "mysql://miju:geheim@db/miju"}, "", nil, "--db must be like postgres://"},
 		{"a database's option", nil, "", []string{"MIJU_DB=postgres://miju@db/miju?sslmode=perhaps"}, "--db: "},
 		{"nothing to serve", []string{"--rtmp=", "--srt=", "--http="}, "", nil, "nothing to serve"},
@@ -160,6 +167,44 @@ func TestHelpIsGrouped(t *testing.T) {
 	for line := range strings.SplitSeq(out, "\n") {
 		if len(line) > 120 {
 			t.Errorf("line of %d characters: %s", len(line), line)
+		}
+	}
+}
+
+// TestHelpShowsExamples of every command that has some.
+func TestHelpShowsExamples(t *testing.T) {
+	examples := 0
+	var look func(c *cobra.Command)
+	look = func(c *cobra.Command) {
+		for _, sub := range c.Commands() {
+			look(sub)
+		}
+		if c.Example == "" {
+			return
+		}
+		examples++
+		out, err := run(t, nil, append(strings.Fields(c.CommandPath())[1:], "--help")...)
+		if err != nil || !strings.Contains(out, c.Example) {
+			t.Errorf("%s --help: %v\n%s", c.CommandPath(), err, out)
+		}
+	}
+	look(newRoot(nil))
+	if examples < 6 {
+		t.Errorf("%d commands have examples", examples)
+	}
+}
+
+// TestArgumentsThatAreMissing are named.
+func TestArgumentsThatAreMissing(t *testing.T) {
+	for want, args := range map[string][]string{
+		"miju key create STREAM":    {"key", "create"},
+		"miju key revoke ID|STREAM": {"key", "revoke"},
+		"miju token revoke ID|":     {"token", "revoke", "a", "b"},
+		"miju chat export ROOM":     {"chat", "export"},
+		"miju bench push URL":       {"bench", "push"},
+	} {
+		if _, err := run(t, nil, args...); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: %v", args, err)
 		}
 	}
 }

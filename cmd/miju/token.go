@@ -2,7 +2,11 @@ package main
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -23,20 +27,24 @@ type tokenRequest struct {
 	eddsa bool
 }
 
-// mint signs claims by what is in the data directory, made there if need be.
-func (t tokenRequest) mint(dir string, claims auth.Claims) (string, error) {
+// mint signs claims by what is in the data directory, made there if need be. fresh
+// says that no server has run there.
+func (t tokenRequest) mint(dir string, claims auth.Claims) (token string, fresh bool, err error) {
 	if t.eddsa {
-		key, err := auth.OpenSigningKey(dir)
-		if err != nil {
-			return "", fmt.Errorf("the key that signs tokens: %w", err)
+		_, err := os.Stat(filepath.Join(dir, auth.SecretFile)) // every server makes it
+		key, keyErr := auth.OpenSigningKey(dir)
+		if keyErr != nil {
+			return "", false, fmt.Errorf("the key that signs tokens: %w", keyErr)
 		}
-		return key.Mint(claims)
+		token, keyErr = key.Mint(claims)
+		return token, errors.Is(err, fs.ErrNotExist), keyErr
 	}
-	secret, _, err := auth.OpenSecret(dir)
+	secret, fresh, err := auth.OpenSecret(dir)
 	if err != nil {
-		return "", fmt.Errorf("the secret that signs tokens: %w", err)
+		return "", false, fmt.Errorf("the secret that signs tokens: %w", err)
 	}
-	return auth.Mint(secret, claims)
+	token, err = auth.Mint(secret, claims)
+	return token, fresh, err
 }
 
 // tokenCommand mints tokens with the server's secret.
@@ -80,14 +88,18 @@ can say and where encoders and players put it.`,
 		if c.Data.Dir == "" {
 			return fmt.Errorf("--data-dir is empty: without it there is no secret to sign with")
 		}
-		token, err := t.mint(c.Data.Dir, claims)
+		token, fresh, err := t.mint(c.Data.Dir, claims)
 		if err != nil {
 			return err
 		}
 		if _, err = fmt.Fprintln(cmd.OutOrStdout(), token); err != nil {
 			return err
 		}
-		_, err = fmt.Fprintln(cmd.ErrOrStderr(), about(claims))
+		told := about(claims)
+		if fresh {
+			told += "\n" + freshData(c.Data.Dir)
+		}
+		_, err = fmt.Fprintln(cmd.ErrOrStderr(), told)
 		return err
 	}
 	cmd.AddCommand(tokenRevoke(env))
@@ -145,7 +157,7 @@ func (t tokenRequest) claims(now time.Time) (c auth.Claims, err error) {
 	if t.expires != "never" {
 		life, err := time.ParseDuration(t.expires)
 		if err != nil || life <= 0 || life > maxTokenLife {
-			return c, fmt.Errorf("--expires is %q, it must be a time like 24h, or never", t.expires)
+			return c, fmt.Errorf("--expires is %q, it must be a time like 24h or 720h (30 days), or never", t.expires)
 		}
 		c.Expires = jwt.NewNumericDate(now.Add(life))
 	}
