@@ -200,7 +200,8 @@ func (s *Server) forget(x *session) {
 }
 
 // Kick ends the stream of key and its publisher, and refuses publishers of key
-// for as long as hold says. It reports whether there was such a stream.
+// for as long as hold says. It reports whether there was such a stream; with a hold
+// of 0 also whether there was a key that was kept closed, and is no longer.
 func (s *Server) Kick(key streamkey.Key, hold time.Duration) bool {
 	now := time.Now()
 	s.mu.Lock()
@@ -225,10 +226,11 @@ func (s *Server) Kick(key streamkey.Key, hold time.Duration) bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if delete(s.holds, key); held {
+	delete(s.holds, key)
+	if held = held && now.Before(before); held && hold > 0 {
 		s.holds[key] = before
 	}
-	return false
+	return held && hold == 0
 }
 
 // hold has EndCredential find x, until the function is called that it returns.

@@ -267,6 +267,25 @@ func TestKick(t *testing.T) {
 		if _, err := b.hub.Lookup(key); err == nil {
 			t.Error("the stream is still live")
 		}
+		fourth := newEncoder(nil)
+		b.publish(fourth, 5)
+		b.server.Kick(key, time.Hour)
+		synctest.Wait()
+		if b.server.Kick(key, time.Minute) {
+			t.Error("kicked nobody")
+		}
+		fifth := newEncoder(nil)
+		b.conns <- fifth.scripted
+		if <-fifth.closed; !errors.Is(fifth.rejected, ErrKicked) {
+			t.Error(fifth.rejected)
+		}
+		if !b.server.Kick(key, 0) || b.server.Kick(key, 0) {
+			t.Error("the key is not opened again, or twice")
+		}
+		b.publish(newEncoder(nil), 5)
+		if _, err := b.hub.Lookup(key); err != nil {
+			t.Error(err)
+		}
 	})
 }
 
