@@ -38,7 +38,7 @@ func main() {
 	}
 	key, err := os.ReadFile(*secret)
 	if err != nil {
-		log.Fatal(err)
+		log.Fatalf("%v: miju with --hook makes it below --data-dir at its first start; start that first", err)
 	}
 	b.secret = bytes.TrimSpace(key)
 	if err := b.open(*journal); err != nil {
