@@ -53,8 +53,8 @@ type member struct {
 	readsOnly bool
 	// left says that the peer has closed by itself. It is the reader's.
 	left bool
-	born      time.Time
-	out       outbox
+	born time.Time
+	out  outbox
 
 	// heard is when the peer last sent anything, in Unix nanoseconds.
 	heard atomic.Int64

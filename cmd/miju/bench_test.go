@@ -89,7 +89,7 @@ func TestBenchTellsWhatIsWrong(t *testing.T) {
 		name, want string
 		args       []string
 	}{
-		{"no URL", "accepts 1 arg", []string{"push"}},
+		{"no URL", "it must be: miju bench push URL", []string{"push"}},
 		{"another protocol", `begins with "http"`, []string{"push", s.url("/live/x")}},
 		{"no number", "{i} in the URL", []string{"push", s.rtmpURL("x"), "-n", "2"}},
 		{"no file", "--file", []string{"push", s.rtmpURL("x"), "--file", "none.flv"}},

@@ -131,8 +131,12 @@ func (c *config) validate() error {
 // checkAddresses finds those that nobody can listen on, before anybody tries.
 func (c *config) checkAddresses() error {
 	for _, l := range []struct{ flag, at string }{
-		{"rtmp", c.RTMP.Listen}, {"rtmps", c.RTMP.ListenTLS}, {"srt", c.SRT.Listen},
-		{"http", c.HTTP.Listen}, {"https", c.HTTP.ListenTLS}, {"admin", c.Admin.Listen},
+		{"rtmp", c.RTMP.Listen},
+		{"rtmps", c.RTMP.ListenTLS},
+		{"srt", c.SRT.Listen},
+		{"http", c.HTTP.Listen},
+		{"https", c.HTTP.ListenTLS},
+		{"admin", c.Admin.Listen},
 	} {
 		if _, port, err := net.SplitHostPort(l.at); l.at != "" && (err != nil || port == "") {
 			return fmt.Errorf("--%s is %q, it must be like :8080, 127.0.0.1:8080 or [::1]:8080", l.flag, l.at)

@@ -190,8 +190,8 @@ func TestChatExportRefuses(t *testing.T) {
 		for _, c := range []struct{ args, want string }{
 			{"live/none", "nothing is kept of the room live/none"},
 			{"x", "invalid stream key: it must be app/name"},
-			{"", "accepts 1 arg"},
-			{"live/x live/y", "accepts 1 arg"},
+			{"", "it must be: miju chat export ROOM"},
+			{"live/x live/y", "it must be: miju chat export ROOM"},
 			{"live/x --broadcast=last", "live/x has no broadcast of which anything is kept"},
 			{"live/x --broadcast=17", "live/x has no broadcast 17"},
 			{"live/x --from=yesterday", `--from is "yesterday", it must be a time`},
