@@ -67,6 +67,9 @@ try {
     };
     errors.push(...v.said.filter((e) => !/WebSocket connection/.test(e)));
   }
+  await ann.page
+    .waitForFunction(() => document.querySelectorAll("#log .mine .mark").length >= 3, null, { timeout: patience })
+    .catch(() => errors.push("the writer's own messages are not all marked"));
   const marks = await ann.page.$$eval("#log .mine .mark", (all) => all.map((m) => m.textContent));
   if (marks.join() !== "not kept,not kept,not kept") errors.push(`what is not kept is marked ${marks}`);
   errors.push(...ann.said);
