@@ -19,14 +19,15 @@ const (
 	paceLook = time.Second
 	// busyShare of the processors used by this process, or goroutines that wait
 	// longer than lateRun for one, is busy: the next pace is slower if it stays so,
-	// which it does not when a crowd has come in.
+	// which it does not when a crowd has come in. Thousands of viewers of one picture
+	// wait for each other too, which is well if all have it before the next.
 	busyShare = 0.6
-	lateRun   = 20 * time.Millisecond
+	lateRun   = 30 * time.Millisecond
 	busyLooks = 2
 	// A step back makes a write cost twice as much at most. So it is taken when
 	// that leaves room, and calmLooks in a row say so.
 	calmShare = busyShare * 0.4
-	calmRun   = lateRun / 4
+	calmRun   = lateRun / 6
 	calmLooks = 4
 )
 
